@@ -1,0 +1,120 @@
+/** What flows from pass to pass: the graph, the target, and facts beside it that die when a pass does not keep them. */
+import type { Graph } from './graph.ts';
+import type { OpId, ValueId } from './ids.ts';
+import type { RegionProgram } from './program.ts';
+import type { Target } from './target.ts';
+
+/** What a graph input or output means to the host. */
+export type IoRole =
+  /** Token ids, [B,S] integers (also token types). */
+  | { readonly kind: 'tokens' }
+  | { readonly kind: 'positions' }
+  /** [B, P+S], 0 = do not attend. */
+  | { readonly kind: 'mask' }
+  /** Past of cache `cache`, [B,KVH,P,hd]; its present is an output of role present. */
+  | { readonly kind: 'past'; readonly cache: number }
+  | { readonly kind: 'present'; readonly cache: number }
+  /** A value bound at compile time (`use_cache_branch`). */
+  | { readonly kind: 'bound' }
+  /** Anything else: handed to the graph as it is. */
+  | { readonly kind: 'plain' };
+
+/** How the model is run, fixed at compile time. */
+export interface RunMode {
+  /** `stream`: one token a step with resident KV; `whole`: the whole sequence at once. */
+  readonly kind: 'stream' | 'whole';
+  readonly batch: number;
+  /** Longest past + step (stream), or the sequence length (whole). */
+  readonly context: number;
+}
+
+/** One instance of a template: consecutive ops of the graph. */
+export interface Stage {
+  readonly name: string;
+  /** Index into Stages.templates. */
+  readonly template: number;
+  readonly ops: readonly OpId[];
+  /** Values that enter, in the template's order; from an earlier stage or from the host. */
+  readonly inputs: readonly ValueId[];
+  readonly outputs: readonly ValueId[];
+  /** Constants, in the template's order. */
+  readonly weights: readonly ValueId[];
+}
+export interface Template {
+  readonly name: string;
+  /** Index of the stage whose ops stand for all instances. */
+  readonly exemplar: number;
+}
+export interface Stages {
+  /** Ops the host runs for a call: index, position, mask and rope-angle arithmetic. */
+  readonly host: readonly OpId[];
+  readonly stages: readonly Stage[];
+  readonly templates: readonly Template[];
+}
+
+/** A rectangle of cores that holds one or more consecutive stages, in program coordinates of the target. */
+export interface Region {
+  readonly stages: readonly number[];
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+/** One program per template; regions that hold the template have the program's shape. */
+export interface Mapping {
+  readonly programs: readonly RegionProgram[];
+  /** Stage groups in order, each to become one region. */
+  readonly groups: readonly (readonly number[])[];
+}
+export interface Placement {
+  readonly regions: readonly Region[];
+}
+
+/** One buffer of a core's SRAM, in bytes. */
+export interface Buffer {
+  readonly name: string;
+  readonly kind: 'code' | 'stack' | 'weight' | 'kv' | 'activation' | 'receive';
+  readonly offset: number;
+  readonly bytes: number;
+  /** Position in the program's op list at which the buffer is first and last live; [0, ops] for residents. */
+  readonly live: readonly [number, number];
+}
+/** SRAM map of the fullest core of each region group (index as in Mapping.groups). */
+export interface Memory {
+  readonly maps: readonly { readonly buffers: readonly Buffer[]; readonly peakBytes: number }[];
+}
+
+/** Predicted cycles, per template and per token; see src/cost. */
+export interface Schedule {
+  readonly perTemplate: readonly {
+    readonly op: number;
+    readonly start: number;
+    readonly cycles: number;
+    readonly bound: number;
+  }[][];
+  readonly cyclesPerToken: { readonly calibrated: number; readonly bound: number };
+}
+
+export const FACTS = ['stages', 'mapping', 'placement', 'memory', 'schedule'] as const;
+export type Fact = (typeof FACTS)[number];
+
+export interface Program {
+  readonly graph: Graph;
+  readonly target: Target;
+  readonly mode: RunMode;
+  readonly roles: ReadonlyMap<string, IoRole>;
+  readonly stages?: Stages;
+  readonly mapping?: Mapping;
+  readonly placement?: Placement;
+  readonly memory?: Memory;
+  readonly schedule?: Schedule;
+}
+export type With<F extends Fact> = Program & { readonly [K in F]-?: NonNullable<Program[K]> };
+
+/** The program with only the facts of `keep`. */
+export function keepFacts(program: Program, keep: readonly Fact[]): Program {
+  const { graph, target, mode, roles } = program;
+  const kept: Partial<Pick<Program, Fact>> = {};
+  for (const fact of keep) if (program[fact] !== undefined) Object.assign(kept, { [fact]: program[fact] });
+  return { graph, target, mode, roles, ...kept };
+}

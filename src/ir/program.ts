@@ -1,0 +1,188 @@
+/**
+ * Region programs: what one core does, written once for all cores of a region (SPMD). Tensors carry a layout
+ * over the region's mesh axes; collectives are ops. A program describes one *step*: `tokens` tokens enter,
+ * the same number leave. A decoder streams (1 token a step, the KV cache stays); an encoder takes all at once.
+ */
+import type { DType } from './types.ts';
+
+/**
+ * Axes of a region of `width x height` cores. Columns are factored as x = xo * inner + xi (`groups` = number of
+ * xo) so that a head, or a group of heads that share K and V, can own `inner` adjacent columns. Both together
+ * print as `x`.
+ */
+export type MeshAxis = 'y' | 'xo' | 'xi';
+export interface RegionShape {
+  readonly width: number;
+  readonly height: number;
+  /** Divides width. */
+  readonly groups: number;
+}
+
+/** How owed contributions meet. `softmax` merges (m, l, o) triples, `moments` merges (n, mean, M2) triples. */
+export type Combine = 'sum' | 'max' | 'softmax' | 'moments';
+
+/**
+ * Where the elements of a tensor are. Dim d of extent n is cut by the axes `dims[d]`, outermost first: each
+ * axis of p cores cuts the range it is given into p consecutive parts, part i = [floor(i*n/p), floor((i+1)*n/p)).
+ * An axis in no dim and not in `partial` holds a replica.
+ */
+export interface Layout {
+  readonly dims: readonly (readonly MeshAxis[])[];
+  /** A combination still owed over these axes, or null. */
+  readonly partial: { readonly combine: Combine; readonly axes: readonly MeshAxis[] } | null;
+  /** Dim 0 is dealt round-robin: row p is on core p mod n of its axes (KV positions). */
+  readonly cyclic?: true;
+}
+
+export type TensorRole = 'weight' | 'state' | 'input' | 'temp' | 'output';
+
+export interface ProgramTensor {
+  readonly name: string;
+  readonly role: TensorRole;
+  /** Element type in SRAM. */
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly layout: Layout;
+}
+
+/** Index into RegionProgram.tensors. */
+export type T = number;
+
+export type UnaryFn =
+  | 'relu'
+  | 'sigmoid'
+  | 'silu'
+  | 'tanh'
+  | 'gelu'
+  | 'gelu_tanh'
+  | 'gelu_quick'
+  | 'neg'
+  | 'exp'
+  | 'sqrt'
+  | 'reciprocal'
+  | 'erf'
+  | 'softplus'
+  | 'abs'
+  | 'leaky_relu'
+  | 'scale'
+  | 'shift'
+  | 'pow';
+export type BinaryFn = 'add' | 'sub' | 'mul' | 'div' | 'max' | 'min';
+
+/** Compute on local tiles: no wavelet leaves the core. Inputs name their meaning; shapes follow the layouts. */
+export type ComputeOp =
+  /** out[t, :] = table[index[t], :] on the core that owns the row, zero elsewhere (owed: sum). */
+  | { readonly op: 'embed'; readonly table: T; readonly index: T; readonly out: T }
+  /** out = x . weight over the core's share of K (owed: sum over K's axis). */
+  | { readonly op: 'gemv'; readonly x: T; readonly weight: T; readonly out: T }
+  /** `value` is the constant of scale, shift, pow and leaky_relu. */
+  | { readonly op: 'unary'; readonly fn: UnaryFn; readonly x: T; readonly value: number; readonly out: T }
+  /** Operands have equal layouts; an operand of one row is used for every token. */
+  | { readonly op: 'binary'; readonly fn: BinaryFn; readonly a: T; readonly b: T; readonly out: T }
+  /** out[t, g] = sum of squares of group g's local features. */
+  | { readonly op: 'sum_squares'; readonly x: T; readonly groups: number; readonly out: T }
+  /** out[t, g, 3] = (count, mean, M2) of group g's local features. */
+  | { readonly op: 'moments'; readonly x: T; readonly groups: number; readonly out: T }
+  /** x * rsqrt(sums/n + epsilon) * gamma, n = features a group has over all cores. */
+  | {
+      readonly op: 'rms_apply';
+      readonly x: T;
+      readonly sums: T;
+      readonly gamma: T | null;
+      readonly groups: number;
+      readonly epsilon: number;
+      readonly out: T;
+    }
+  | {
+      readonly op: 'layer_apply';
+      readonly x: T;
+      readonly moments: T;
+      readonly gamma: T | null;
+      readonly beta: T | null;
+      readonly groups: number;
+      readonly epsilon: number;
+      readonly out: T;
+    }
+  | {
+      readonly op: 'rope';
+      readonly x: T;
+      readonly cos: T;
+      readonly sin: T;
+      readonly heads: number;
+      readonly interleaved: boolean;
+      readonly out: T;
+    }
+  /** Writes the step's rows at positions past.. into the cyclic state, on the cores that own them. */
+  | { readonly op: 'append'; readonly x: T; readonly state: T }
+  /** Scores, exponentials and weighted values of the core's own positions: (m, l) [tokens, heads, 2] and o, owed: softmax. */
+  | {
+      readonly op: 'attend';
+      readonly q: T;
+      readonly keys: T;
+      readonly values: T;
+      readonly mask: T | null;
+      readonly heads: number;
+      readonly kvHeads: number;
+      readonly scale: number;
+      readonly causal: boolean;
+      readonly window: number;
+      readonly softcap: number;
+      readonly stats: T;
+      readonly out: T;
+    }
+  /** o / l once the merge is done; zero where l is zero. */
+  | { readonly op: 'softmax_finish'; readonly o: T; readonly stats: T; readonly heads: number; readonly out: T }
+  /** Keeps the core's own part of a replica: no communication. */
+  | { readonly op: 'shard'; readonly x: T; readonly out: T }
+  /** Features start <= f < end of every token. */
+  | { readonly op: 'slice'; readonly x: T; readonly start: number; readonly end: number; readonly out: T }
+  /** One token of a step: index from the start, or negative from the end. */
+  | { readonly op: 'token'; readonly x: T; readonly index: number; readonly out: T };
+
+/** `tensors` travel together in one message: what is ready at the same time shares one latency. */
+export interface CollectiveOp {
+  readonly op: 'all_reduce' | 'reduce_scatter' | 'all_gather';
+  readonly axes: readonly MeshAxis[];
+  /** all_reduce and reduce_scatter only. */
+  readonly combine: Combine | null;
+  /** The tensor dim that is scattered or gathered; -1 for all_reduce. */
+  readonly dim: number;
+  readonly inputs: readonly T[];
+  readonly outputs: readonly T[];
+}
+
+export type ProgramOp = (ComputeOp | CollectiveOp) & { /** ONNX node. */ readonly node: string };
+
+export interface RegionProgram {
+  readonly shape: RegionShape;
+  /** Tokens of one step. */
+  readonly tokens: number;
+  /** Positions of KV state per sequence (the context), 0 where there is none. */
+  readonly context: number;
+  readonly tensors: readonly ProgramTensor[];
+  readonly ops: readonly ProgramOp[];
+  /** In stage order: what arrives with a step (activations, then host values), and what leaves. */
+  readonly inputs: readonly T[];
+  readonly outputs: readonly T[];
+}
+
+export const isCollective = (op: ProgramOp): op is CollectiveOp & { node: string } =>
+  op.op === 'all_reduce' || op.op === 'reduce_scatter' || op.op === 'all_gather';
+
+export const axisSize = (shape: RegionShape, axis: MeshAxis): number =>
+  axis === 'y' ? shape.height : axis === 'xo' ? shape.groups : shape.width / shape.groups;
+
+/** Axes spanned together print as one: `x` for xo and xi. */
+const printAxes = (axes: readonly MeshAxis[]): string => axes.join('').replace('xoxi', 'x') || 'rep';
+
+/** GSPMD-like text: `f16[1,4096]{1@y, rep x}`, `f32[1,64]{1@x, partial(sum)@y}`. */
+export function printLayout({ dtype, shape, layout }: Pick<ProgramTensor, 'dtype' | 'shape' | 'layout'>): string {
+  const parts = layout.dims.flatMap((axes, d) =>
+    axes.length === 0 ? [] : [`${d}@${printAxes(axes)}${layout.cyclic && d === 0 ? '%' : ''}`],
+  );
+  if (layout.partial) parts.push(`partial(${layout.partial.combine})@${printAxes(layout.partial.axes)}`);
+  const used = new Set([...layout.dims.flat(), ...(layout.partial?.axes ?? [])]);
+  const idle = (['xo', 'xi', 'y'] as const).filter((a) => !used.has(a));
+  if (idle.length > 0) parts.push(`rep ${printAxes(idle)}`);
+  return `${dtype}[${shape.join(',')}]{${parts.join(', ')}}`;
+}

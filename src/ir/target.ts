@@ -1,0 +1,45 @@
+/**
+ * A machine: a mesh of equal cores, some unusable. Loaded from targets/*.json (or a user's file) and validated;
+ * units stand in the names; every number has its source beside it in the file.
+ */
+import type { DType } from './types.ts';
+
+export interface Target {
+  readonly name: string;
+  readonly summary: string;
+  /** Program rectangle: cores a plan may use, after what the system itself takes. */
+  readonly width: number;
+  readonly height: number;
+  /** Cores in the rectangle that must not be used, as rectangles. */
+  readonly defects: readonly {
+    readonly x: number;
+    readonly y: number;
+    readonly width: number;
+    readonly height: number;
+  }[];
+  /** Bytes of a core a program may use, code and stack included. */
+  readonly sramBytes: number;
+  readonly reservedCodeBytes: number;
+  readonly reservedStackBytes: number;
+  /** Every buffer starts at a multiple of this. */
+  readonly alignBytes: number;
+  readonly clocksGHz: readonly number[];
+  /** Multiply-accumulates per cycle by operand type; a type that is absent is unpacked to f16 first. */
+  readonly macsPerCycle: Readonly<Partial<Record<DType, number>>>;
+  /** Elements per cycle of elementwise operations. */
+  readonly simdPerCycle: Readonly<Partial<Record<DType, number>>>;
+  /** Elements per cycle that unpacking a storage-only type (i8, i4) costs. */
+  readonly unpackPerCycle: number;
+  readonly sramReadBytesPerCycle: number;
+  readonly hopCycles: number;
+  /** T_R, cycles from core to router or back. */
+  readonly rampCycles: number;
+  /** Payload bytes of a wavelet; one wavelet crosses a link per cycle and direction. */
+  readonly waveletBytes: number;
+  readonly colors: { readonly usable: readonly number[]; readonly switchable: readonly number[] };
+  readonly queues: { readonly input: number; readonly output: number };
+  /** Host link, and the latency of one transfer. */
+  readonly host: { readonly gigabitsPerSecond: number; readonly latencyMicroseconds: number };
+  /** By field name: where the number is from; 'assumed: why' is allowed, silence is not. */
+  readonly sources: Readonly<Record<string, string>>;
+}
