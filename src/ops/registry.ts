@@ -1,0 +1,48 @@
+/** The list of every op. A family file exports `ops`; an op that is not in one of them does not exist for wafc. */
+import { kindOf, type OpDef } from './op.ts';
+import * as view from './view.ts';
+
+const FAMILIES: readonly (readonly OpDef[])[] = [view.ops];
+
+function index(): ReadonlyMap<string, OpDef> {
+  const out = new Map<string, OpDef>();
+  for (const def of FAMILIES.flat()) {
+    const kind = kindOf(def.domain, def.name);
+    if (out.has(kind)) throw new Error(`op ${kind} is defined twice`);
+    out.set(kind, def);
+  }
+  return out;
+}
+
+const byKind = index();
+
+/** The definition of `kind` (`Add`, `com.microsoft.Gelu`, `wafc.linear`), if wafc has it. */
+export const opFor = (kind: string): OpDef | undefined => byKind.get(kind);
+
+/** Every op, sorted by kind. */
+export const allOps = (): readonly OpDef[] => [...byKind].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, def]) => def);
+
+/** Up to three registered kinds whose spelling is close to `kind`, best first; ties in alphabetical order. */
+export function nearestOps(kind: string): readonly string[] {
+  const bare = (k: string) => k.slice(k.lastIndexOf('.') + 1).toLowerCase();
+  const wanted = bare(kind);
+  return [...byKind.keys()]
+    .map((k) => ({ k, edits: editDistance(wanted, bare(k)) }))
+    .filter(({ edits }) => edits <= Math.max(1, Math.floor(wanted.length / 3)))
+    .sort((a, b) => a.edits - b.edits || (a.k < b.k ? -1 : 1))
+    .slice(0, 3)
+    .map(({ k }) => k);
+}
+
+/** Levenshtein distance, one row at a time. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length];
+}

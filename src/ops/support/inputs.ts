@@ -1,0 +1,39 @@
+/** Access to inputs that must be there, and the diagnostic of a bad run-time value. */
+import { fail } from '../../diag/diagnostic.ts';
+import { type Dim, isKnown } from '../../ir/dim.ts';
+import type { TensorType } from '../../ir/types.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { InferContext, RunContext } from '../op.ts';
+
+/** The type of a required input. */
+export function typeAt(context: Pick<InferContext, 'inputs' | 'mismatch'>, input: number): TensorType {
+  return context.inputs[input] ?? context.mismatch({ input, expected: 'a tensor', found: 'no input' });
+}
+
+/** A required input at run time; inference has reported its absence before, so a miss is our fault. */
+export function tensorAt(context: Pick<RunContext, 'inputs'>, input: number): Tensor {
+  const found = context.inputs[input];
+  if (found === undefined) throw new RangeError(`input ${input} is absent`);
+  return found;
+}
+
+/** The elements of an integer input as numbers, or undefined where the input is absent. */
+export const numbersAt = (context: Pick<RunContext, 'inputs'>, input: number): readonly number[] | undefined => {
+  const found = context.inputs[input];
+  return found === undefined ? undefined : Array.from(found.data);
+};
+
+/** Known values of a small integer input as plain numbers. */
+export function knownValues(context: InferContext, input: number): readonly number[] | undefined {
+  const values = context.inputs[input] === undefined ? undefined : context.valueOf(input);
+  return values?.every(isKnown) ? values : undefined;
+}
+
+/** A value met at run time that the op does not allow; the executor adds the node. */
+export const badValue = (message: string): never => fail({ code: 'exec/value', message });
+
+/** Number of elements of a 1-D input when known, for ranks that depend on it. */
+export function lengthOf(type: TensorType): number | undefined {
+  const [length]: readonly Dim[] = type.shape.length === 0 ? [1] : type.shape;
+  return isKnown(length) ? length : undefined;
+}
