@@ -142,7 +142,9 @@ function* bodyNames(attrs: Attrs): Generator<string> {
 function finishOp(op: DraftOp, at: (v: ValueId) => ValueId, nameOf: (v: ValueId) => string): Op {
   const inputs = op.inputs.map((v) => (v === null ? null : at(v)));
   const outputs = op.outputs.map((v) => (v === null ? null : at(v)));
-  const renamed = new Map([...op.captured].map(([name, v]) => [name, nameOf(v)]).filter(([from, to]) => from !== to));
+  const renamed = new Map(
+    [...op.captured].map(([name, v]): [string, string] => [name, nameOf(v)]).filter(([from, to]) => from !== to),
+  );
   const { kind, version, origin, original } = op;
   if (original !== undefined && renamed.size === 0) {
     const same = sameList(inputs, original.inputs) && sameList(outputs, original.outputs);
