@@ -5,7 +5,8 @@ import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import type { InferContext, RunContext } from './op.ts';
 import { normalAxis, printShape } from './support/axes.ts';
 import { broadcastNumbers, broadcastShapes, broadcastStrides } from './support/broadcast.ts';
-import { badValue, lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
+import { badValue } from './support/fault.ts';
+import { lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
 import { copyView, defineView, moveTensors, moveView, reshaped } from './support/move.ts';
 
 const permOf = (context: InferContext | RunContext, rank: number): readonly number[] =>
@@ -69,7 +70,7 @@ const expand = defineView({
     const source = tensorAt(context, 0);
     const target = numbersAt(context, 1) ?? [];
     if (broadcastShapes(source.shape, target) === undefined) {
-      badValue(`Expand: expected a target that [${source.shape}] broadcasts with, found [${target}]`);
+      badValue('Expand', `expected a target that [${source.shape}] broadcasts with, found [${target}]`);
     }
     const shape = broadcastNumbers(source.shape, target);
     return [moveView(source, { shape, strides: broadcastStrides(source.shape, shape), offset: 0 })];
@@ -199,7 +200,7 @@ const reverseSequence = defineView({
     const strides = rowMajor(shape);
     const rest = { shape: [1, ...shape.slice(2)], strides: [0, ...strides.slice(2)] };
     if (time + batch !== 1)
-      badValue(`ReverseSequence: expected time and batch axes 0 and 1, found ${time} and ${batch}`);
+      badValue('ReverseSequence', `expected time and batch axes 0 and 1, found ${time} and ${batch}`);
     return [
       moveTensors([source], shape, ([from], to) => {
         for (let b = 0; b < shape[batch]; b++) {

@@ -4,7 +4,8 @@ import { rowMajor } from '../ir/constant.ts';
 import { sizeOf, type TensorData } from '../tensor/tensor.ts';
 import type { InferContext, RunContext } from './op.ts';
 import { mayEqual, normalAxis, printShape, splitAt } from './support/axes.ts';
-import { badValue, knownValues, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
+import { badValue } from './support/fault.ts';
+import { knownValues, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
 import { defineView, moveTensors, moveView } from './support/move.ts';
 
 /** `extent` in `count` parts, all equal but for a smaller last one (Split 18). */
@@ -102,7 +103,7 @@ const concat = defineView({
     const extent = parts.reduce((sum, p) => sum + p.shape[axis], 0);
     const shape = parts[0].shape.map((n, d) => (d === axis ? extent : n));
     const odd = parts.find((p) => p.shape.length !== rank || p.shape.some((n, d) => d !== axis && n !== shape[d]));
-    if (odd) badValue(`Concat: expected [${shape}] but for axis ${axis}, found [${odd.shape}]`);
+    if (odd) badValue('Concat', `expected [${shape}] but for axis ${axis}, found [${odd.shape}]`);
     const { outer, inner } = splitAt(shape, axis);
     const kernel = (from: readonly TensorData[], to: TensorData) => {
       const rows = parts.map((p) => p.shape[axis] * inner);
@@ -159,7 +160,7 @@ function runPad(context: RunContext) {
   const all = [...source.shape.keys()];
   const axes = (version >= 18 ? numbersAt(context, 3) : undefined) ?? all;
   const mode = attrs.string('mode', 'constant');
-  if (!['constant', 'reflect', 'edge', 'wrap'].includes(mode)) badValue(`Pad: mode ${mode} is not known`);
+  if (!['constant', 'reflect', 'edge', 'wrap'].includes(mode)) badValue('Pad', `mode ${mode} is not known`);
   const maps = spread(pads, axes, rank).map((pad, d) => padIndex(source.shape[d], pad, mode));
   const shape = maps.map((m) => m.length);
   const strides = rowMajor(source.shape);

@@ -2,7 +2,8 @@
 import { type Dim, divDims, isKnown, printDim, productOf } from '../ir/dim.ts';
 import type { InferContext, RunContext } from './op.ts';
 import { knownDims, normalAxes, printShape } from './support/axes.ts';
-import { badValue, knownValues, lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
+import { badValue } from './support/fault.ts';
+import { knownValues, lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
 import { defineView, reshaped } from './support/move.ts';
 
 /** Resolves 0 (copy) and -1 (the rest) of a Reshape target; dims may be symbolic. */
@@ -52,7 +53,7 @@ function runReshape(context: RunContext) {
   const open = shape.indexOf(-1);
   if (open >= 0) shape[open] = total / shape.reduce((a, b, d) => (d === open ? a : a * b), 1);
   if (shape.reduce((a, b) => a * b, 1) !== total || shape.some((n) => !Number.isInteger(n) || n < 0)) {
-    badValue(`Reshape: expected a target of ${total} elements as in [${source.shape}], found [${target}]`);
+    badValue('Reshape', `expected a target of ${total} elements as in [${source.shape}], found [${target}]`);
   }
   return [reshaped(source, shape)];
 }
@@ -94,7 +95,7 @@ const squeeze = defineView({
     const given = runAxes(context);
     const axes = given ? normalAxes(given, source.shape.length) : source.shape.flatMap((n, d) => (n === 1 ? [d] : []));
     const wide = axes.find((d) => source.shape[d] !== 1);
-    if (wide !== undefined) badValue(`Squeeze: expected 1 at axis ${wide}, found [${source.shape}]`);
+    if (wide !== undefined) badValue('Squeeze', `expected 1 at axis ${wide}, found [${source.shape}]`);
     return [
       reshaped(
         source,

@@ -3,7 +3,8 @@ import { addDims, type Dim, isKnown, subDims } from '../ir/dim.ts';
 import { rowMajor } from '../ir/constant.ts';
 import type { InferContext, RunContext } from './op.ts';
 import { normalAxis } from './support/axes.ts';
-import { badValue, knownValues, lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
+import { badValue } from './support/fault.ts';
+import { knownValues, lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
 import { defineView, moveView } from './support/move.ts';
 
 interface Cut<D extends Dim> {
@@ -91,7 +92,7 @@ function runCuts(context: RunContext, rank: number): readonly Cut<number>[] {
   const ends = (fromInputs ? numbersAt(context, 2) : attrs.ints('ends')) ?? [];
   const axes = (fromInputs ? numbersAt(context, 3) : attrs.ints('axes', [...starts.keys()])) ?? [...starts.keys()];
   const steps = (fromInputs ? numbersAt(context, 4) : undefined) ?? starts.map(() => 1);
-  if (steps.includes(0)) badValue('Slice: expected a step other than 0, found 0');
+  if (steps.includes(0)) badValue('Slice', 'expected a step other than 0, found 0');
   return axes.map((axis, i) => ({ axis: normalAxis(axis, rank), start: starts[i], end: ends[i], step: steps[i] }));
 }
 

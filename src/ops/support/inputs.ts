@@ -1,5 +1,4 @@
-/** Access to inputs that must be there, and the diagnostic of a bad run-time value. */
-import { fail } from '../../diag/diagnostic.ts';
+/** Access to inputs that must be there. */
 import { type Dim, isKnown } from '../../ir/dim.ts';
 import type { TensorType } from '../../ir/types.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -28,9 +27,6 @@ export function knownValues(context: InferContext, input: number): readonly numb
   const values = context.inputs[input] === undefined ? undefined : context.valueOf(input);
   return values?.every(isKnown) ? values : undefined;
 }
-
-/** A value met at run time that the op does not allow; the executor adds the node. */
-export const badValue = (message: string): never => fail({ code: 'exec/value', message });
 
 /** Number of elements of a 1-D input when known, for ranks that depend on it. */
 export function lengthOf(type: TensorType): number | undefined {
