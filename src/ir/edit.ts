@@ -32,6 +32,9 @@ export type OpChange = Partial<Pick<Op, 'kind' | 'version' | 'inputs' | 'attrs'>
 /** Starts an edit. `by` is the name of the editing pass, put into the origin of every op it adds or rewrites. */
 export const editGraph = (graph: Graph, by: string): GraphEdit => new GraphEdit(graph, by);
 
+/** `graph` in canonical form: itself when it is in that form already. */
+export const canonical = (graph: Graph): Graph => editGraph(graph, '').finish();
+
 export class GraphEdit {
   readonly graph: Graph;
   readonly #by: string;
