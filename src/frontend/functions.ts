@@ -1,0 +1,86 @@
+/** Inlines model-local functions (FunctionProto): every call becomes the function's nodes under fresh names. */
+import { fail } from '../diag/diagnostic.ts';
+import type { OnnxAttribute, OnnxGraph, OnnxModel, OnnxNode } from '../onnx/model.ts';
+
+/** Nested calls beyond this are a recursion, which ONNX forbids. */
+const MAX_DEPTH = 64;
+
+/**
+ * The main graph without calls of local functions.
+ * @throws Diagnosed when functions call each other in a cycle.
+ */
+export function inlineFunctions(model: OnnxModel): OnnxGraph {
+  if (model.functions.length === 0) return model.graph;
+  const byKey = new Map(model.functions.map((f) => [`${f.domain}/${f.name}/${f.overload}`, f]));
+  let serial = 0;
+
+  const expand = (nodes: readonly OnnxNode[], depth: number): OnnxNode[] =>
+    nodes.flatMap((node) => {
+      const fn = byKey.get(`${node.domain}/${node.opType}/${node.overload}`);
+      if (fn === undefined) return [withBodies(node, depth)];
+      if (depth > MAX_DEPTH) {
+        fail({ code: 'onnx/recursive-function', message: `function ${fn.name} calls itself`, node: node.name });
+      }
+      const prefix = `${node.name || fn.name}#${serial++}/`;
+      const names = new Map<string, string>();
+      for (const [i, formal] of fn.inputs.entries()) names.set(formal, node.inputs[i] ?? '');
+      for (const [i, formal] of fn.outputs.entries()) names.set(formal, node.outputs[i] || `${prefix}${formal}`);
+      const attributes = new Map([...fn.defaults, ...node.attributes]);
+      const body = fn.nodes.map((inner) =>
+        renameNode(inner, (name) => names.get(name) ?? `${prefix}${name}`, prefix, attributes),
+      );
+      return expand(body, depth + 1);
+    });
+
+  const withBodies = (node: OnnxNode, depth: number): OnnxNode => {
+    if (![...node.attributes.values()].some((a) => a.kind === 'graph')) return node;
+    const attributes = new Map<string, OnnxAttribute>();
+    for (const [name, a] of node.attributes) {
+      attributes.set(
+        name,
+        a.kind === 'graph' ? { ...a, value: { ...a.value, nodes: expand(a.value.nodes, depth) } } : a,
+      );
+    }
+    return { ...node, attributes };
+  };
+  return { ...model.graph, nodes: expand(model.graph.nodes, 0) };
+}
+
+/** A node of a function body with outer names; attributes that refer to the function's own are filled in or left out. */
+function renameNode(
+  node: OnnxNode,
+  rename: (name: string) => string,
+  prefix: string,
+  outer: ReadonlyMap<string, OnnxAttribute>,
+): OnnxNode {
+  const to = (name: string): string => (name === '' ? '' : rename(name));
+  const attributes = new Map<string, OnnxAttribute>();
+  for (const [name, a] of node.attributes) {
+    if (a.kind === 'ref') {
+      const given = outer.get(a.value);
+      if (given) attributes.set(name, given);
+    } else attributes.set(name, a.kind === 'graph' ? { ...a, value: renameGraph(a.value, rename, prefix, outer) } : a);
+  }
+  return {
+    ...node,
+    name: `${prefix}${node.name || node.opType}`,
+    inputs: node.inputs.map(to),
+    outputs: node.outputs.map(to),
+    attributes,
+  };
+}
+
+function renameGraph(
+  graph: OnnxGraph,
+  rename: (name: string) => string,
+  prefix: string,
+  outer: ReadonlyMap<string, OnnxAttribute>,
+): OnnxGraph {
+  return {
+    ...graph,
+    nodes: graph.nodes.map((n) => renameNode(n, rename, prefix, outer)),
+    initializers: graph.initializers.map((t) => ({ ...t, name: rename(t.name) })),
+    inputs: graph.inputs.map((v) => ({ ...v, name: rename(v.name) })),
+    outputs: graph.outputs.map((v) => ({ ...v, name: rename(v.name) })),
+  };
+}

@@ -1,0 +1,81 @@
+/**
+ * What inputs and outputs mean: token ids, positions, attention mask, past and present keys and values.
+ * Decided by dtype, rank and name, and used for two things: symbolic dims of different names that must be
+ * equal get one name (B batch, S sequence, P past), and the executors know what to feed.
+ */
+import type { IoRole } from '../ir/facts.ts';
+import { addDims, type Dim, printDim, sym, symbolsOf } from '../ir/dim.ts';
+import type { Graph } from '../ir/graph.ts';
+import type { ValueId } from '../ir/ids.ts';
+import type { TensorType } from '../ir/types.ts';
+
+export interface Roles {
+  /** By input or output name. */
+  readonly byName: ReadonlyMap<string, IoRole>;
+  /** Past inputs in cache order, present outputs in the same order. */
+  readonly caches: readonly { readonly past: string; readonly present: string }[];
+}
+
+const isInteger = ({ dtype }: TensorType): boolean => dtype === 'i64' || dtype === 'i32';
+
+/** Roles of a graph's interface, and the symbol renames that follow from them. */
+export function inferRoles(graph: Graph): { roles: Roles; renames: Record<string, Dim> } {
+  const byName = new Map<string, IoRole>();
+  const typeOf = (v: ValueId): TensorType => graph.types[v];
+  const pasts = graph.inputs.filter((v) => isCache(graph.names[v], typeOf(v)));
+  const presents = graph.outputs.filter((v) => isPresent(graph, v));
+  const paired = pasts.length > 0 && pasts.length === presents.length;
+  const caches = paired ? pasts.map((v, i) => ({ past: graph.names[v], present: graph.names[presents[i]] })) : [];
+  for (const [cache, { past, present }] of caches.entries()) {
+    byName.set(past, { kind: 'past', cache });
+    byName.set(present, { kind: 'present', cache });
+  }
+  for (const v of graph.inputs) {
+    const name = graph.names[v];
+    if (!byName.has(name)) byName.set(name, inputRole(name, typeOf(v)));
+  }
+  for (const v of graph.outputs) if (!byName.has(graph.names[v])) byName.set(graph.names[v], { kind: 'plain' });
+  return { roles: { byName, caches }, renames: renameSymbols(graph, byName, paired) };
+}
+
+const isCache = (name: string, type: TensorType): boolean =>
+  type.shape.length === 4 && type.dtype.startsWith('f') && /past|cache/i.test(name);
+
+/** Presents are told by name: a model may have other rank-4 outputs (attentions). */
+const isPresent = (graph: Graph, v: ValueId): boolean => /present|past|cache/i.test(graph.names[v]);
+
+function inputRole(name: string, type: TensorType): IoRole {
+  const rank = type.shape.length;
+  if (rank === 2 && /mask/i.test(name)) return { kind: 'mask' };
+  if (isInteger(type) && rank <= 2 && /pos/i.test(name)) return { kind: 'positions' };
+  if (isInteger(type) && rank === 2) return { kind: 'tokens' };
+  if (type.dtype === 'bool' && rank <= 1 && /cache/i.test(name)) return { kind: 'bound' };
+  return { kind: 'plain' };
+}
+
+/** Symbols of the file -> B, S, P. A symbol that two roles claim differently keeps the first claim. */
+function renameSymbols(graph: Graph, byName: ReadonlyMap<string, IoRole>, hasPast: boolean): Record<string, Dim> {
+  const renames: Record<string, Dim> = {};
+  const claim = (dim: Dim | undefined, as: Dim): void => {
+    if (dim === undefined || typeof dim === 'number') return;
+    const names = symbolsOf(dim);
+    if (names.length !== 1 || printDim(dim) !== names[0] || Object.hasOwn(renames, names[0])) return;
+    renames[names[0]] = as;
+  };
+  const [B, S, P] = [sym('B'), sym('S'), sym('P')];
+  const order: IoRole['kind'][] = ['tokens', 'positions', 'past', 'mask'];
+  for (const kind of order) {
+    for (const v of graph.inputs) {
+      const { shape } = graph.types[v];
+      if (byName.get(graph.names[v])?.kind !== kind) continue;
+      if (kind === 'past') {
+        claim(shape[0], B);
+        claim(shape[2], P);
+      } else if (shape.length === 2) {
+        claim(shape[0], B);
+        claim(shape[1], kind === 'mask' && hasPast ? addDims(P, S) : S);
+      }
+    }
+  }
+  return renames;
+}

@@ -1,0 +1,210 @@
+/** The walk: which family lifts which op, and how the results become graph outputs. */
+import { fail } from '../diag/diagnostic.ts';
+import type { Graph, Op } from '../ir/graph.ts';
+import type { IoRole } from '../ir/facts.ts';
+import type { ValueId } from '../ir/ids.ts';
+import { isFloat } from '../ir/types.ts';
+import { opFor } from '../ops/registry.ts';
+import { capScores, nanOfScores, softmaxScores, whereScores } from './attention.ts';
+import { liftBinary, liftCast, liftUnary, liftView } from './elementwise.ts';
+import { liftFusedAttention, liftFusedRotary } from './fused.ts';
+import { type Form, scaled, sizeOfBase } from './form.ts';
+import { Lifter, PASS } from './lifter.ts';
+import { liftGemm, liftMatMul, liftNorm } from './linear.ts';
+import { Probe, type ProbeSize } from './probe.ts';
+
+const BINARY = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min']);
+
+/**
+ * The token graph of `graph`, read off at one probe size.
+ * @throws Diagnosed `lift/..` at the first op that cannot be placed token by token.
+ */
+export function liftAt(graph: Graph, roles: ReadonlyMap<string, IoRole>, size: ProbeSize): Graph {
+  const l = new Lifter(graph, roles, new Probe(graph, roles, size));
+  for (const op of graph.ops) {
+    l.begin(op);
+    liftOp(l, op);
+  }
+  const outputs = graph.outputs.map((v) => finishOutput(l, v));
+  return l.builder.finish(graph.name, outputs);
+}
+
+function liftOp(l: Lifter, op: Op): void {
+  const inputs = op.inputs.filter((v): v is ValueId => v !== null);
+  const onHost = inputs.every((v) => l.isControl(v));
+  const trait = opFor(op.kind)?.trait;
+  if (onHost) {
+    const rows = inputs.some((v) => {
+      const known = l.lifted.get(v);
+      return known?.kind === 'control' && known.table;
+    });
+    if (!rows || op.kind === 'Cast') {
+      const table = rows || isTableLookup(l, op);
+      for (const [i] of op.outputs.entries()) l.set({ kind: 'control', table }, i);
+      return;
+    }
+    if (trait === 'view') {
+      for (const [i] of op.outputs.entries()) l.set({ kind: 'control', table: true }, i);
+      return;
+    }
+  }
+  if (trait === 'view') return liftView(l);
+  if (BINARY.has(op.kind)) return op.inputs.length === 1 ? liftCast(l) : liftBinary(l);
+  liftKind(l, op);
+}
+
+/** Rows of a float matrix, by index: a word embedding, learned positions, or a table of rope angles. */
+function isTableLookup(l: Lifter, op: Op): boolean {
+  if (op.kind !== 'Gather') return false;
+  const table = l.constant(op.inputs[0] as ValueId);
+  return table !== undefined && table.shape.length === 2 && isFloat(table.dtype) && (op.attrs.axis ?? 0) === 0;
+}
+
+function liftKind(l: Lifter, op: Op): void {
+  const first = op.inputs[0] as ValueId;
+  const firstKind = l.lifted.get(first)?.kind;
+  const vector = (i: number): ValueId | null => op.inputs[i] ?? null;
+  const epsilon = typeof op.attrs.epsilon === 'number' ? op.attrs.epsilon : 1e-5;
+  switch (op.kind) {
+    case 'MatMul':
+      return liftMatMul(l);
+    case 'Gemm':
+      return liftGemm(l);
+    case 'Neg':
+      return l.setData(scaled(l.data(first), -1));
+    case 'Cast':
+    case 'CastLike':
+    case 'Dropout':
+      return liftCast(l);
+    case 'Softmax':
+      if (firstKind === 'scores') return softmaxScores(l);
+      return l.refuse('of activations that are not attention scores is not supported yet');
+    case 'IsNaN':
+      if (firstKind === 'probs') return nanOfScores(l);
+      return l.refuse('of activations is not supported');
+    case 'Where':
+      if (whereScores(l)) return;
+      return l.refuse('chooses between activations');
+    case 'wafc.rmsnorm':
+    case 'RMSNormalization':
+    case 'SimplifiedLayerNormalization':
+      return liftNorm(l, 'wafc.rmsnorm', [vector(1)], epsilon);
+    case 'wafc.layernorm':
+    case 'LayerNormalization':
+      return liftNorm(l, 'wafc.layernorm', [vector(1), vector(2)], epsilon);
+    case 'Attention':
+      return liftFusedAttention(l);
+    case 'RotaryEmbedding':
+      return liftFusedRotary(l);
+  }
+  if (op.kind === 'Tanh' && firstKind === 'scores') return capScores(l);
+  if (opFor(op.kind)?.trait === 'elementwise') return liftUnary(l);
+  l.refuse('has no token-wise form yet');
+}
+
+/** A graph output of the source's name and shape. */
+function finishOutput(l: Lifter, v: ValueId): ValueId {
+  const name = l.graph.names[v];
+  const known = l.lifted.get(v);
+  l.begin({ kind: 'Identity', version: 14, inputs: [v], outputs: [v], attrs: {}, origin: { node: name, by: [PASS] } });
+  const value = known?.kind === 'control' && !known.table ? l.control(v) : outputOf(l, v, l.data(v));
+  return nameOutput(l, value, name);
+}
+
+function nameOutput(l: Lifter, value: ValueId, name: string): ValueId {
+  if (l.builder.claimName(value, name)) return value;
+  const [copy] = l.builder.op({
+    kind: 'Identity',
+    version: 14,
+    inputs: [value],
+    types: [l.builder.typeOf(value)],
+    names: [name],
+    origin: { node: name, by: [PASS] },
+  });
+  l.builder.claimName(copy, name);
+  return copy;
+}
+
+function outputOf(l: Lifter, v: ValueId, form: Form): ValueId {
+  const { base, terms } = form;
+  const type = l.graph.types[v];
+  if (base.kind === 'cache') {
+    const present = l.presents.get(base.past as ValueId);
+    if (present === undefined)
+      fail({
+        code: 'lift/unused-cache',
+        message: `cache output ${l.graph.names[v]} is read by no attention`,
+        node: l.graph.names[v],
+      });
+    const [, heads, tokens, hd] = form.shape;
+    const inOrder = terms[0].index.every((x, i) => {
+      const [b, h, t, d] = [
+        Math.floor(i / (heads * tokens * hd)),
+        Math.floor(i / (tokens * hd)) % heads,
+        Math.floor(i / hd) % tokens,
+        i % hd,
+      ];
+      return x === (b * tokens + t) * base.features + h * hd + d;
+    });
+    if (!inOrder) l.refuse('returns keys or values in an order that is not [batch, heads, positions, features]');
+    return present;
+  }
+  const plain = l.plain(form);
+  const inOrder = plain.index.length === sizeOfBase(plain.base) && plain.index.every((x, i) => x === i);
+  const from = l.builder.typeOf(plain.base.value);
+  if (inOrder && type.shape.length === 3) return plain.base.value;
+  const reshape = (value: ValueId, shape: readonly number[], dims: typeof type.shape): ValueId => {
+    const target = l.smallConstant(`${l.graph.names[v]}.shape`, 'i64', [shape.length], shape);
+    const [out] = l.builder.op({
+      kind: 'Reshape',
+      version: 14,
+      inputs: [value, target],
+      types: [{ dtype: from.dtype, shape: dims }],
+      names: [l.graph.names[v]],
+      origin: { node: l.graph.names[v], by: [PASS] },
+    });
+    return out;
+  };
+  const openDims = type.shape.filter((d) => typeof d !== 'number').length;
+  if (inOrder && openDims <= 1)
+    return reshape(
+      plain.base.value,
+      type.shape.map((d) => (typeof d === 'number' ? d : -1)),
+      type.shape,
+    );
+  return headsOutput(l, v, plain, reshape);
+}
+
+/** [B, heads, S, hd] out of [B, S, heads * hd]: keys and values that a prefill returns. */
+function headsOutput(
+  l: Lifter,
+  v: ValueId,
+  { base, index }: { base: Form['base']; index: Int32Array },
+  reshape: (value: ValueId, shape: readonly number[], dims: Graph['types'][number]['shape']) => ValueId,
+): ValueId {
+  const type = l.graph.types[v];
+  const [batch, heads, tokens, hd] = l.probe.shapeOf(v);
+  const isHeads =
+    type.shape.length === 4 &&
+    index.every((x, i) => {
+      const [b, h, t, d] = [
+        Math.floor(i / (heads * tokens * hd)),
+        Math.floor(i / (tokens * hd)) % heads,
+        Math.floor(i / hd) % tokens,
+        i % hd,
+      ];
+      return x === (b * tokens + t) * base.features + h * hd + d;
+    });
+  if (!isHeads) l.refuse(`output ${l.graph.names[v]} is not a token value in order`);
+  const split = reshape(base.value, [batch, -1, heads, hd], [batch, base.tokenDim, heads, hd]);
+  const [out] = l.builder.op({
+    kind: 'Transpose',
+    version: 13,
+    inputs: [split],
+    attrs: { perm: [0, 2, 1, 3] },
+    types: [type],
+    names: [l.graph.names[v]],
+    origin: { node: l.graph.names[v], by: [PASS] },
+  });
+  return out;
+}

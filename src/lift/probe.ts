@@ -1,0 +1,105 @@
+/**
+ * Probes: the graph at one concrete size. Control values (positions, masks, rope angles: everything that does not
+ * depend on the contents of activations) are computed on demand by the reference kernels.
+ */
+import { bindDim, type Dim, isKnown, printDim } from '../ir/dim.ts';
+import type { IoRole } from '../ir/facts.ts';
+import type { Graph, Op } from '../ir/graph.ts';
+import type { ValueId } from '../ir/ids.ts';
+import { fail } from '../diag/diagnostic.ts';
+import { runOp } from '../exec/reference.ts';
+import { readConstant } from '../tensor/read.ts';
+import { fromNumbers, sizeOf, type Tensor, zeros } from '../tensor/tensor.ts';
+
+export interface ProbeSize {
+  readonly sequence: number;
+  readonly past: number;
+}
+/** Which entries of the attention mask are ones; by default all. */
+export type MaskPattern = (batch: number, position: number) => number;
+
+export class Probe {
+  readonly size: ProbeSize;
+  private readonly graph: Graph;
+  private readonly roles: ReadonlyMap<string, IoRole>;
+  private readonly mask: MaskPattern;
+  private readonly producers = new Map<ValueId, Op>();
+  private readonly known = new Map<ValueId, Tensor>();
+
+  constructor(graph: Graph, roles: ReadonlyMap<string, IoRole>, size: ProbeSize, mask: MaskPattern = () => 1) {
+    this.graph = graph;
+    this.roles = roles;
+    this.size = size;
+    this.mask = mask;
+    for (const op of graph.ops) for (const v of op.outputs) if (v !== null) this.producers.set(v, op);
+    for (const v of graph.inputs) this.known.set(v, this.feed(v));
+  }
+
+  /** The same probe with another attention mask. */
+  masked(mask: MaskPattern): Probe {
+    return new Probe(this.graph, this.roles, this.size, mask);
+  }
+
+  extent(dim: Dim): number {
+    const bound = bindDim(dim, { S: this.size.sequence, P: this.size.past });
+    if (!isKnown(bound)) {
+      fail({
+        code: 'lift/unbound-dim',
+        message: `dim ${printDim(dim)} is not bound`,
+        notes: [`give it a value: --bind ${printDim(bound)}=N`],
+      });
+    }
+    return bound;
+  }
+
+  shapeOf(v: ValueId): number[] {
+    return this.graph.types[v].shape.map((d) => this.extent(d));
+  }
+
+  private feed(v: ValueId): Tensor {
+    const { dtype } = this.graph.types[v];
+    const shape = this.shapeOf(v);
+    const role = this.roles.get(this.graph.names[v])?.kind;
+    const last = shape.at(-1) ?? 1;
+    if (role === 'mask')
+      return fromNumbers(
+        dtype,
+        shape,
+        Array.from({ length: sizeOf(shape) }, (_, i) => this.mask(Math.floor(i / last), i % last)),
+      );
+    if (role === 'positions')
+      return fromNumbers(
+        dtype,
+        shape,
+        Array.from({ length: sizeOf(shape) }, (_, i) => this.size.past + (i % last)),
+      );
+    return zeros(dtype, shape);
+  }
+
+  /** The value at this probe. Computes what it needs and nothing else. */
+  tensor(wanted: ValueId): Tensor {
+    const stack = [wanted];
+    while (stack.length > 0) {
+      const v = stack[stack.length - 1];
+      const constant = this.graph.constants.get(v);
+      if (this.known.has(v)) stack.pop();
+      else if (constant) this.known.set(v, readConstant(constant));
+      else {
+        const op = this.producers.get(v);
+        if (op === undefined) throw new Error(`value ${this.graph.names[v]} has no producer`);
+        const missing = op.inputs.filter((i): i is ValueId => i !== null && !this.known.has(i));
+        if (missing.length > 0) stack.push(...missing);
+        else this.run(op);
+      }
+    }
+    return this.known.get(wanted) as Tensor;
+  }
+
+  private run(op: Op): void {
+    const results = runOp(
+      op,
+      op.inputs.map((i) => (i === null ? undefined : this.known.get(i))),
+    );
+    for (const [i, out] of op.outputs.entries()) if (out !== null) this.known.set(out, results[i]);
+  }
+}
