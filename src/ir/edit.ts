@@ -89,6 +89,10 @@ export class GraphEdit {
   usersOf(value: ValueId): readonly OpId[] {
     return [...(this.#users.get(value) ?? [])].filter((op) => !this.#ops[op].removed).sort((a, b) => a - b);
   }
+  /** What `op` reads now: inputs without the absent ones, then what its bodies capture. */
+  readsOf(op: OpId): readonly ValueId[] {
+    return [...this.#ops[op].inputs, ...this.#ops[op].captured.values()].filter((v) => v !== null);
+  }
   isOutput(value: ValueId): boolean {
     return this.#outputs.includes(value);
   }
@@ -138,14 +142,19 @@ export class GraphEdit {
   /** Changes an op in place: its outputs keep their ids, types and names. */
   rewriteOp(op: OpId, change: OpChange): void {
     const old = this.#ops[op];
-    for (const value of [...old.inputs, ...old.captured.values()])
-      if (value !== null) this.#users.get(value)?.delete(op);
+    for (const value of this.readsOf(op)) this.#users.get(value)?.delete(op);
     const { node, by } = old.origin;
     const origin = { node, by: by.at(-1) === this.#by ? by : [...by, this.#by] };
     const { original: _, ...kept } = old;
     const captured = change.attrs === undefined ? old.captured : this.#captured({ attrs: change.attrs });
     this.#ops[op] = { ...kept, ...change, origin, captured };
     this.#use(op);
+  }
+
+  /** Makes an optional output absent; nothing may use it any more. */
+  dropOutput(op: OpId, index: number): void {
+    const { original: _, ...kept } = this.#ops[op];
+    this.#ops[op] = { ...kept, outputs: kept.outputs.map((v, i) => (i === index ? null : v)) };
   }
 
   /** Its outputs must be out of use when the edit is finished. Ops that nothing uses go without being removed. */
@@ -224,9 +233,7 @@ export class GraphEdit {
   }
 
   #use(op: OpId): void {
-    const { inputs, captured } = this.#ops[op];
-    for (const value of [...inputs, ...captured.values()]) {
-      if (value === null) continue;
+    for (const value of this.readsOf(op)) {
       const users = this.#users.get(value);
       if (users === undefined) this.#users.set(value, new Set([op]));
       else users.add(op);
@@ -252,8 +259,7 @@ export class GraphEdit {
       const op = this.#producers.get(value);
       if (op === undefined || op < first || found.has(op)) continue;
       found.add(op);
-      const { inputs, captured } = this.#ops[op];
-      for (const operand of [...inputs, ...captured.values()]) if (operand !== null) pending.push(operand);
+      pending.push(...this.readsOf(op));
     }
     return found;
   }
