@@ -1,8 +1,26 @@
 /** The list of every op. A family file exports `ops`; an op that is not in one of them does not exist for wafc. */
+import * as activation from './activation.ts';
+import * as cast from './cast.ts';
+import * as gatherScatter from './gather-scatter.ts';
+import * as generate from './generate.ts';
+import * as logic from './logic.ts';
+import * as mathBinary from './math-binary.ts';
+import * as mathUnary from './math-unary.ts';
+import * as mathVariadic from './math-variadic.ts';
 import { kindOf, type OpDef } from './op.ts';
 import * as view from './view.ts';
 
-const FAMILIES: readonly (readonly OpDef[])[] = [view.ops];
+const FAMILIES: readonly (readonly OpDef[])[] = [
+  view.ops,
+  gatherScatter.ops,
+  generate.ops,
+  mathUnary.ops,
+  mathBinary.ops,
+  mathVariadic.ops,
+  logic.ops,
+  cast.ops,
+  activation.ops,
+];
 
 function index(): ReadonlyMap<string, OpDef> {
   const out = new Map<string, OpDef>();
