@@ -41,20 +41,22 @@ function mappingLines({ programs, groups }: Mapping, stages: Stages | undefined)
 }
 
 function programLines(program: RegionProgram, name: string): string[] {
-  const { shape, tokens, context, tensors, ops, inputs, outputs } = program;
+  const { shape, tokens, context, tensors, ops, inputs, outputs, caches } = program;
   const tensorName = (t: number): string => tensors[t]?.name ?? `?${t}`;
-  const list = (of: readonly number[]): string => of.map(tensorName).join(', ') || '()';
+  const given = inputs.map((input) => (input === null ? '_' : `${tensorName(input.tensor)} (${input.kind})`));
+  const left = outputs.map((output) => (output === null ? '_' : tensorName(output)));
   return [
     `  program ${name}: ${shape.width}x${shape.height} in ${shape.groups} groups, ${tokens} tokens, context ${context}, ` +
-      `${list(inputs)} -> ${list(outputs)}`,
+      `${given.join(', ') || '()'} -> ${left.join(', ') || '()'}`,
     ...tensors.map((t) => `    ${t.role} ${t.name}: ${printLayout(t)}`),
+    ...caches.map((c) => `    cache ${tensorName(c.state)}: ${c.heads} heads of ${c.width}, ${c.past} -> ${c.present}`),
     ...ops.map((op, i) => `    ${i}: ${printProgramOp(op, tensorName)}${op.node === '' ? '' : `  // ${op.node}`}`),
   ];
 }
 
 /** Fields of program ops that are tensors; the rest are numbers, words and lists. */
 const TENSOR_FIELDS: ReadonlySet<string> = new Set(
-  'x table index weight a b sums gamma beta moments cos sin state q keys values mask stats o out inputs outputs'.split(
+  'x table index weight a b sums gamma beta moments cos sin state q keys values mask stats o parts out inputs outputs'.split(
     ' ',
   ),
 );

@@ -1,0 +1,63 @@
+/**
+ * Text in, text out: every `golden/PASS/*.wir` names its passes in its first line; the `.expect` beside it holds
+ * the graph they leave, what they counted and reported. Read the difference before `vitest -u`.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { Diagnostic } from '../src/diag/diagnostic.ts';
+import { parseGraph } from '../src/ir/parse.ts';
+import { printGraph } from '../src/ir/print.ts';
+import { opFor } from '../src/ops/registry.ts';
+import { QUIET, runPasses } from '../src/pass/manager.ts';
+import { countPasses } from '../src/pass/observe.ts';
+import type { AnyPass } from '../src/pass/pass.ts';
+import { parsePassList } from '../src/pass/pass-list.ts';
+import { verifyGraph } from '../src/verify/graph.ts';
+import { programOf } from './support/program.ts';
+
+const folder = join(import.meta.dirname, 'golden');
+const passes = join(import.meta.dirname, '../passes');
+const modules = readdirSync(passes, { recursive: true, encoding: 'utf8' });
+const rules = { since: (kind: string) => opFor(kind)?.since };
+
+/** A pass is found by the name of its file: the one name that a pass has. */
+async function load(name: string): Promise<AnyPass> {
+  const path = modules.find((file) => file.endsWith(`/${name}.ts`));
+  if (path === undefined) throw new Error(`passes/ has no ${name}.ts`);
+  const { default: pass }: { default: AnyPass } = await import(join(passes, path));
+  return pass;
+}
+
+for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter((f) => f.endsWith('.wir'))
+  .sort()) {
+  test(file, async () => {
+    const text = readFileSync(join(folder, file), 'utf8');
+    const list = /^\/\/ passes: (.*)/.exec(text)?.[1];
+    if (list === undefined) throw new Error(`${file}: the first line must be '// passes: ..'`);
+    const names = [...list.matchAll(/(?:^|,)\s*([\w-]+)(?=\s*(?:\{|,|$))/g)].map((m) => m[1]);
+    const registry = await Promise.all(names.map(load));
+    const before = parseGraph(text, { file });
+    expect(verifyGraph(before, rules)).toEqual([]);
+
+    const reported: Diagnostic[] = [];
+    const counts = countPasses();
+    const after = runPasses(programOf(before), parsePassList(list, registry), {
+      ...QUIET,
+      verify: ({ graph }) => verifyGraph(graph, rules),
+      observers: [counts.observe],
+      report: (diagnostic) => reported.push(diagnostic),
+    });
+    const printed = printGraph(after.graph, { hash: true });
+    expect(printGraph(parseGraph(printed), { hash: true })).toBe(printed);
+    const said = reported.map((d) => `// ${d.severity}[${d.code}] ${d.node ?? ''}: ${d.message}\n`);
+    const stats = counts
+      .text()
+      .replaceAll(/^/gm, '// ')
+      .replace(/\/\/ $/, '');
+    await expect(`${printed}${stats}${said.join('')}`).toMatchFileSnapshot(
+      join(folder, file.replace(/\.wir$/, '.expect')),
+    );
+  });
+}
