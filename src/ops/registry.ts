@@ -1,6 +1,7 @@
 /** The list of every op. A family file exports `ops`; an op that is not in one of them does not exist for wafc. */
 import * as activation from './activation.ts';
 import * as cast from './cast.ts';
+import * as controlFlow from './control-flow.ts';
 import * as gatherScatter from './gather-scatter.ts';
 import * as generate from './generate.ts';
 import * as logic from './logic.ts';
@@ -14,6 +15,7 @@ const FAMILIES: readonly (readonly OpDef[])[] = [
   view.ops,
   gatherScatter.ops,
   generate.ops,
+  controlFlow.ops,
   mathUnary.ops,
   mathBinary.ops,
   mathVariadic.ops,
