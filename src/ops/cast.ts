@@ -6,7 +6,7 @@ import { allocate, type Tensor, type TensorData, tensor } from '../tensor/tensor
 import { type AttrReader, defineOp, type InferContext, type OpDef } from './op.ts';
 import { operand, required, stored } from './support/elementwise.ts';
 import { badValue } from './support/fault.ts';
-import { isMiniFloat, miniRounder, scaleRounder } from './support/mini-float.ts';
+import { scaleRounder } from './support/mini-float.ts';
 import { foldUnary, type Values } from './support/values.ts';
 
 interface CastOptions {
@@ -42,13 +42,12 @@ function castData(source: TensorData, fromFloat: boolean, dtype: DType, options:
     if (!fromFloat) out.set(source);
     else for (let i = 0; i < out.length; i++) out[i] = truncate64(source[i], dtype);
     return stored(dtype, out);
-  } else if (isMiniFloat(dtype)) {
-    const round =
-      dtype === 'f8e8m0' ? scaleRounder(options.roundMode, options.saturate) : miniRounder(dtype, options.saturate);
+  } else if (dtype === 'f8e8m0') {
+    const round = scaleRounder(options.roundMode, options.saturate);
     for (let i = 0; i < out.length; i++) out[i] = round(source[i]);
   } else {
     out.set(source); // typed arrays truncate floats and wrap integers as Cast does
-    if (out instanceof Float32Array && dtype !== 'f32') return roundTo(dtype, out);
+    if (out instanceof Float32Array) return roundTo(dtype, out, options.saturate);
     wrapSubByte(dtype, out);
   }
   return out;
@@ -57,7 +56,7 @@ function castData(source: TensorData, fromFloat: boolean, dtype: DType, options:
 /** Out of range is undefined in ONNX; the nearest integer that fits is the least surprise. */
 function truncate64(v: number, dtype: 'i64' | 'u64'): number {
   if (v !== v) return 0;
-  const [low, high] = dtype === 'i64' ? [-(2 ** 63), 2 ** 63 - 1024] : [0, 2 ** 64 - 2048];
+  const [low, high] = dtype === 'i64' ? [-(2 ** 63), 2 ** 63] : [0, 2 ** 64];
   return Math.min(high, Math.max(low, Math.trunc(v))) + 0;
 }
 

@@ -13,15 +13,6 @@ const plain = (
   fold?: (d: Dim) => Dim | undefined,
 ): OpDef => unaryOp({ name, since, f: () => f, ...(fold ? { fold } : {}) });
 
-const identity = defineOp({
-  domain: '',
-  name: 'Identity',
-  since: [1, 13, 14, 16, 19, 21, 23, 24, 25],
-  trait: 'view',
-  infer: (context) => ({ types: [required(context, 0)], values: [context.valueOf(0)] }),
-  run: (context) => [operand(context, 0)],
-});
-
 /** Limits are attributes before 11, optional scalar inputs from then on; the upper one wins when they cross. */
 const clip = defineOp({
   domain: '',
@@ -106,6 +97,5 @@ export const ops: readonly OpDef[] = [
   plain('Erf', [9, 13], erf),
   unaryOp({ name: 'IsNaN', since: [9, 13, 20], result: 'bool', f: () => (x) => (x !== x ? 1 : 0) }),
   isInf,
-  identity,
   clip,
 ];

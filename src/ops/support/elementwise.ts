@@ -9,18 +9,21 @@ import { foldBinary, foldUnary } from './values.ts';
 
 const TWO64 = 2 ** 64;
 
-/** Brings freshly computed elements to what `dtype` can hold: narrow floats round, 64-bit integers wrap. In place. */
+/**
+ * Brings freshly computed elements to what `dtype` can hold: narrow floats round, 64-bit integers wrap. 2^63 and
+ * 2^64 themselves stay: they are how the largest integer is held. In place.
+ */
 export function stored(dtype: DType, data: TensorData): TensorData {
   if (data instanceof Float32Array) return dtype === 'f32' ? data : roundTo(dtype, data);
   if (dtype === 'i64') {
     for (let i = 0; i < data.length; i++) {
       const v = data[i];
-      if (v >= 2 ** 63 || v < -(2 ** 63)) data[i] = v - Math.floor((v + 2 ** 63) / TWO64) * TWO64;
+      if (v > 2 ** 63 || v < -(2 ** 63)) data[i] = v - Math.floor((v + 2 ** 63) / TWO64) * TWO64;
     }
   } else if (dtype === 'u64') {
     for (let i = 0; i < data.length; i++) {
       const v = data[i];
-      if (v >= TWO64 || v < 0) data[i] = v - Math.floor(v / TWO64) * TWO64;
+      if (v > TWO64 || v < 0) data[i] = v - Math.floor(v / TWO64) * TWO64;
     }
   }
   return data;
