@@ -1,5 +1,7 @@
 /** The list of every op. A family file exports `ops`; an op that is not in one of them does not exist for wafc. */
 import * as activation from './activation.ts';
+import * as alongAxis from './along-axis.ts';
+import * as attention from './attention.ts';
 import * as cast from './cast.ts';
 import * as controlFlow from './control-flow.ts';
 import * as gatherScatter from './gather-scatter.ts';
@@ -8,7 +10,11 @@ import * as logic from './logic.ts';
 import * as mathBinary from './math-binary.ts';
 import * as mathUnary from './math-unary.ts';
 import * as mathVariadic from './math-variadic.ts';
+import * as norm from './norm.ts';
+import * as normChannel from './norm-channel.ts';
 import { kindOf, type OpDef } from './op.ts';
+import * as reduce from './reduce.ts';
+import * as rotary from './rotary.ts';
 import * as view from './view.ts';
 
 const FAMILIES: readonly (readonly OpDef[])[] = [
@@ -22,6 +28,12 @@ const FAMILIES: readonly (readonly OpDef[])[] = [
   logic.ops,
   cast.ops,
   activation.ops,
+  reduce.ops,
+  alongAxis.ops,
+  norm.ops,
+  normChannel.ops,
+  attention.ops,
+  rotary.ops,
 ];
 
 function index(): ReadonlyMap<string, OpDef> {

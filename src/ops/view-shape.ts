@@ -72,6 +72,14 @@ function inferAxes(context: InferContext): readonly number[] | undefined | null 
   if (context.inputs[1] === undefined) return undefined;
   return knownValues(context, 1) ?? null;
 }
+/** Dims after Squeeze (-1) or Unsqueeze (1) by axes of which only the number is known. */
+function freshAfter(context: InferContext, sign: 1 | -1): Dim[] {
+  const count = lengthOf(typeAt(context, 1));
+  if (count === undefined) context.mismatch({ input: 1, expected: 'a known number of axes', found: 'a symbolic one' });
+  const rank = typeAt(context, 0).shape.length + sign * count;
+  return Array.from({ length: Math.max(0, rank) }, () => context.fresh('squeeze'));
+}
+
 const runAxes = (context: RunContext): readonly number[] | undefined =>
   context.version >= 13 ? numbersAt(context, 1) : context.attrs.has('axes') ? context.attrs.ints('axes') : undefined;
 
@@ -82,7 +90,7 @@ const squeeze = defineView({
   infer(context: InferContext) {
     const { dtype, shape } = typeAt(context, 0);
     const given = inferAxes(context);
-    if (given === null) context.mismatch({ input: 1, expected: 'axes known at compile time', found: 'computed axes' });
+    if (given === null) return { types: [{ dtype, shape: freshAfter(context, -1) }] };
     const axes = given ? normalAxes(given, shape.length, context) : shape.flatMap((n, d) => (n === 1 ? [d] : []));
     const wide = axes.find((d) => isKnown(shape[d]) && shape[d] !== 1);
     if (wide !== undefined) {
@@ -120,7 +128,8 @@ const unsqueeze = defineView({
   infer(context: InferContext) {
     const { dtype, shape } = typeAt(context, 0);
     const given = inferAxes(context);
-    if (!given) context.mismatch({ input: 1, expected: 'axes known at compile time', found: 'none' });
+    if (given === null) return { types: [{ dtype, shape: freshAfter(context, 1) }] };
+    if (given === undefined) context.mismatch({ input: 1, expected: 'axes', found: 'none' });
     const axes = normalAxes(given, shape.length + given.length, context);
     if (axes.length !== given.length) context.mismatch({ expected: 'distinct axes', found: `[${given}]` });
     return { types: [{ dtype, shape: insertOnes(shape, axes) }] };

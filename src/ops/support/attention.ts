@@ -71,7 +71,8 @@ export function attend(spec: AttentionSpec): void {
         };
         scoreRow(spec, row, b * q.steps[0] + h * q.steps[1] + s * q.steps[2], keys);
         save('raw');
-        if (spec.softcap !== 0) for (let t = 0; t < row.length; t++) row[t] = Math.tanh(row[t] / spec.softcap) * spec.softcap;
+        if (spec.softcap !== 0)
+          for (let t = 0; t < row.length; t++) row[t] = Math.tanh(row[t] / spec.softcap) * spec.softcap;
         save('capped');
         for (const mask of spec.masks) mask(row, b, h, s);
         save('biased');
@@ -120,7 +121,10 @@ function weigh(sums: Float64Array, row: Float64Array, v: Heads, values: number):
 }
 
 /** A tensor that broadcasts to [B, H, S, T]: bool (false = not attended) or additive. Keys beyond its last dim are not attended. */
-export function maskBy(mask: Tensor, [batch, heads, queries, keys]: readonly [number, number, number, number]): RowMask {
+export function maskBy(
+  mask: Tensor,
+  [batch, heads, queries, keys]: readonly [number, number, number, number],
+): RowMask {
   const width = mask.shape[mask.shape.length - 1] === 1 ? keys : mask.shape[mask.shape.length - 1];
   const [sb, sh, ss, st] = broadcastStrides(mask.shape, [batch, heads, queries, width]);
   const { data } = mask;
