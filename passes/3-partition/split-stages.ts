@@ -11,7 +11,7 @@ import type { IoRole, Stage, Template } from '../../src/ir/facts.ts';
 import type { OpId, ValueId } from '../../src/ir/ids.ts';
 import { definePass } from '../../src/pass/pass.ts';
 import { findRuns } from '../../src/partition/repeats.ts';
-import { type Segment, segmentsOf, type Split, splitHost } from '../../src/partition/segments.ts';
+import { type Segment, segmentsOf, splitHost } from '../../src/partition/segments.ts';
 
 export default definePass({
   name: 'split-stages',
@@ -39,7 +39,6 @@ export default definePass({
       stages.push(
         stageOf(
           graph,
-          split,
           group.flatMap((s) => s.ops),
           template,
           `s${stages.length}`,
@@ -82,7 +81,7 @@ function templateName(group: readonly Segment[], at: number, taken: readonly Tem
   return same === 0 ? wish : `${wish}.${same + 1}`;
 }
 
-function stageOf(graph: Graph, split: Split, ops: readonly OpId[], template: number, name: string): Stage {
+function stageOf(graph: Graph, ops: readonly OpId[], template: number, name: string): Stage {
   const made = new Set(ops.flatMap((at) => graph.ops[at].outputs));
   const own = new Set(ops);
   const inputs = new Set<ValueId>();
@@ -90,8 +89,8 @@ function stageOf(graph: Graph, split: Split, ops: readonly OpId[], template: num
   for (const at of ops) {
     for (const v of graph.ops[at].inputs) {
       if (v === null || made.has(v)) continue;
-      if (graph.constants.has(v)) weights.add(v);
-      else inputs.add(v);
+      if (!graph.constants.has(v)) inputs.add(v);
+      else if (graph.types[v].shape.length > 0) weights.add(v); // scalars are part of the program
     }
   }
   const readElsewhere = new Set<ValueId | null>(graph.outputs);

@@ -136,6 +136,10 @@ export type ComputeOp =
   | { readonly op: 'shard'; readonly x: T; readonly out: T }
   /** Features start <= f < end of every token. */
   | { readonly op: 'slice'; readonly x: T; readonly start: number; readonly end: number; readonly out: T }
+  /** Feature indices[i] of every token; the features are whole on every core. */
+  | { readonly op: 'select'; readonly x: T; readonly indices: readonly number[]; readonly out: T }
+  /** Features of the parts one after another; whole on every core. */
+  | { readonly op: 'concat'; readonly parts: readonly T[]; readonly out: T }
   /** One token of a step: index from the start, or negative from the end. */
   | { readonly op: 'token'; readonly x: T; readonly index: number; readonly out: T };
 
@@ -153,6 +157,23 @@ export interface CollectiveOp {
 
 export type ProgramOp = (ComputeOp | CollectiveOp) & { /** ONNX node. */ readonly node: string };
 
+/** How a stage input reaches a step: an activation of the stage before, or one of the host's values. */
+export interface StepInput {
+  readonly tensor: T;
+  /** activation [tokens, F]; index [tokens] integers; row [tokens, R]; mask [tokens], 0 = position not attended. */
+  readonly kind: 'activation' | 'index' | 'row' | 'mask';
+}
+
+/** Keys or values that stay on the cores: state [context, heads * width], row = position. */
+export interface Cache {
+  readonly state: T;
+  readonly heads: number;
+  readonly width: number;
+  /** Position of the model's past among the stage's inputs, and of its present among the outputs; -1 = none. */
+  readonly past: number;
+  readonly present: number;
+}
+
 export interface RegionProgram {
   readonly shape: RegionShape;
   /** Tokens of one step. */
@@ -161,12 +182,16 @@ export interface RegionProgram {
   readonly context: number;
   readonly tensors: readonly ProgramTensor[];
   readonly ops: readonly ProgramOp[];
-  /** In stage order: what arrives with a step (activations, then host values), and what leaves. */
-  readonly inputs: readonly T[];
-  readonly outputs: readonly T[];
+  /** As in Stage.inputs; null for a past (see caches). */
+  readonly inputs: readonly (StepInput | null)[];
+  /** As in Stage.outputs; null for a present (see caches). */
+  readonly outputs: readonly (T | null)[];
+  /** As in Stage.weights. */
+  readonly weights: readonly T[];
+  readonly caches: readonly Cache[];
 }
 
-export const isCollective = (op: ProgramOp): op is CollectiveOp & { node: string } =>
+export const isCollective = (op: ProgramOp): op is CollectiveOp & { readonly node: string } =>
   op.op === 'all_reduce' || op.op === 'reduce_scatter' || op.op === 'all_gather';
 
 export const axisSize = (shape: RegionShape, axis: MeshAxis): number =>

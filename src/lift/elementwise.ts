@@ -112,8 +112,9 @@ export function liftUnary(l: Lifter): void {
   const { base, index } = l.plain(l.data(op.inputs[0] as ValueId));
   const rest = op.inputs.slice(1).map((v) => {
     if (v === null) return null;
-    if (l.scalar(v) === undefined) l.refuse('has an operand that is not a constant scalar');
-    return l.copyConstant(v);
+    const value = l.scalar(v);
+    if (value === undefined) l.refuse('has an operand that is not a constant scalar');
+    return l.smallConstant(l.graph.names[v], l.graph.types[v].dtype, [], [value]);
   });
   const out = l.emitLike(base, op.kind, [base.value, ...rest], op.attrs);
   l.setData(formOf(out, l.probe.shapeOf(op.outputs[0] as ValueId), index));
@@ -193,7 +194,10 @@ function withConstant(l: Lifter, x: ValueId, c: ValueId, swapped: boolean, shape
   if (factor !== undefined && op.kind === 'Div' && !swapped) return l.setData(scaled(wide, 1 / factor));
   const { base, index } = l.plain(wide);
   if (factor === undefined && op.kind === 'Add' && addBias(l, x, { base, index }, c, shape)) return;
-  const operand = factor === undefined ? featureVector(l, c, { base, index }, shape) : l.copyConstant(c);
+  const operand =
+    factor === undefined
+      ? featureVector(l, c, { base, index }, shape)
+      : l.smallConstant(l.graph.names[c], l.dtypeOf(base), [], [factor]);
   const inputs = swapped ? [operand, base.value] : [base.value, operand];
   l.setData(formOf(l.emitLike(base, op.kind, inputs, op.attrs), shape, index));
 }

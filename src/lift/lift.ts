@@ -33,6 +33,7 @@ function liftOp(l: Lifter, op: Op): void {
   const inputs = op.inputs.filter((v): v is ValueId => v !== null);
   const onHost = inputs.every((v) => l.isControl(v));
   const trait = opFor(op.kind)?.trait;
+  if (op.kind === 'Shape') return l.set({ kind: 'control', table: false });
   if (onHost) {
     const rows = inputs.some((v) => {
       const known = l.lifted.get(v);

@@ -15,6 +15,7 @@ import { fromNumbers } from '../tensor/tensor.ts';
 import type { Scores } from './attention.ts';
 import { type Base, type Form, formOf, pick, scaled, sizeOfBase, uniformScale } from './form.ts';
 import type { Probe } from './probe.ts';
+import { DimValues } from './dim-values.ts';
 import { liftRotation } from './rotary.ts';
 
 /** What a value of the source graph is. */
@@ -192,13 +193,17 @@ export class Lifter {
       else if (constant) this.copied.set(top, this.builder.constant(this.graph.names[top], constant));
       else {
         const op = this.producers.get(top) as Op;
-        const missing = op.inputs.filter((i): i is ValueId => i !== null && !this.copied.has(i));
+        const missing =
+          op.kind === 'Shape' ? [] : op.inputs.filter((i): i is ValueId => i !== null && !this.copied.has(i));
         if (missing.length > 0) stack.push(...missing);
+        else if (op.kind === 'Shape') this.copied.set(top, this.dims.shapeOf(op));
         else this.copyOp(op);
       }
     }
     return this.copied.get(v) as ValueId;
   }
+
+  private readonly dims = new DimValues(this);
 
   private copyOp(op: Op): void {
     const kept = op.outputs.map((o) => o as ValueId);

@@ -87,12 +87,21 @@ export class Probe {
       else {
         const op = this.producers.get(v);
         if (op === undefined) throw new Error(`value ${this.graph.names[v]} has no producer`);
-        const missing = op.inputs.filter((i): i is ValueId => i !== null && !this.known.has(i));
-        if (missing.length > 0) stack.push(...missing);
+        // The shape of an activation is known without the activation.
+        const needed = op.kind === 'Shape' ? [] : op.inputs;
+        const missing = needed.filter((i): i is ValueId => i !== null && !this.known.has(i));
+        if (op.kind === 'Shape') this.known.set(v, this.shapeTensor(op));
+        else if (missing.length > 0) stack.push(...missing);
         else this.run(op);
       }
     }
     return this.known.get(wanted) as Tensor;
+  }
+
+  private shapeTensor(op: Op): Tensor {
+    const { start = 0, end } = op.attrs as { start?: number; end?: number };
+    const shape = this.shapeOf(op.inputs[0] as ValueId).slice(start, end);
+    return fromNumbers('i64', [shape.length], shape);
   }
 
   private run(op: Op): void {

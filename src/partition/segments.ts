@@ -27,12 +27,13 @@ export function splitHost(graph: Graph, isPast: (v: ValueId) => boolean): Split 
   for (const [i, op] of graph.ops.entries()) {
     const at = i as OpId;
     const reads = (set: ReadonlySet<ValueId>): boolean => op.inputs.some((v) => v !== null && set.has(v));
+    const readsShape = op.kind === 'Shape';
     const isView = OUTPUT_VIEWS.has(op.kind) && (reads(onWafer) || reads(afterValues));
     const outputs = op.outputs.filter((v): v is ValueId => v !== null);
     if (isView) {
       split.after.push(at);
       for (const v of outputs) afterValues.add(v);
-    } else if (op.kind.startsWith('wafc.') || reads(onWafer)) {
+    } else if (!readsShape && (op.kind.startsWith('wafc.') || reads(onWafer))) {
       split.wafer.push(at);
       for (const v of outputs) onWafer.add(v);
     } else split.before.push(at);

@@ -1,0 +1,316 @@
+/**
+ * The placed executor: a plan directory run as placed. A call has the model's own interface (ids, mask, past -> logits,
+ * present); inside, the host's graphs run on the reference executor and every stage runs core by core, one step
+ * after another, with keys and values resident.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { fail } from '../../diag/diagnostic.ts';
+import type { Graph } from '../../ir/graph.ts';
+import type { StepInput } from '../../ir/program.ts';
+import type { Plan, PlanStage } from '../../plan/types.ts';
+import { hostGraphs } from '../../plan/host.ts';
+import { type Tensor, tensor, zeros } from '../../tensor/tensor.ts';
+import { evaluate, runGraph } from '../reference.ts';
+import { spread } from './geometry.ts';
+import { loadWeight } from './load.ts';
+import {
+  eachOwned,
+  type Observe,
+  put,
+  runStage,
+  type StageTiles,
+  take,
+  type Workspace,
+  workspaceOf,
+} from './region.ts';
+
+export interface CallOptions {
+  /** Keep what earlier calls left in the caches: `past` positions are resident and no past is fed. */
+  readonly resident?: number;
+  /** Leave present keys and values on the cores instead of returning them. */
+  readonly keepPresents?: boolean;
+  readonly observe?: Observe;
+}
+
+export class PlacedModel {
+  readonly plan: Plan;
+  private readonly before: Graph;
+  private readonly after: Graph;
+  private readonly stages: readonly StageTiles[];
+
+  /** Reads all tiles. Throws Diagnosed `plan/..` when weights.bin and plan.json disagree. */
+  constructor(plan: Plan, directory: string) {
+    this.plan = plan;
+    const fd = openSync(join(directory, 'weights.bin'), 'r');
+    try {
+      [this.before, this.after] = hostGraphs(plan, fd);
+      const workspaces = plan.templates.map(({ program }) => workspaceOf(program));
+      this.stages = plan.stages.map((stage) => this.tilesOf(stage, workspaces[stage.template], fd));
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  private tilesOf(stage: PlanStage, workspace: Workspace, fd: number): StageTiles {
+    const { program, cores } = workspace;
+    const weights = new Map(
+      program.weights.map((t, i) => [t, loadWeight(fd, stage.weights[i], program.tensors[t], cores)]),
+    );
+    const states = Array.from({ length: this.plan.mode.batch }, () => {
+      const indices = [...program.tensors.keys()].filter((t) => program.tensors[t].role === 'state');
+      return new Map(indices.map((t) => [t, spread(cores, program.tensors[t])]));
+    });
+    return { name: stage.name, workspace, weights, states };
+  }
+
+  /**
+   * Runs the model on `feeds` (by input name; pasts may be left out with `resident`).
+   * @throws Diagnosed when feeds disagree with the plan, or the sequence outgrows the context.
+   */
+  call(feeds: ReadonlyMap<string, Tensor>, options: CallOptions = {}): Map<string, Tensor> {
+    const { batch, sequence, past } = this.lengths(feeds, options);
+    const fed = new Map(feeds);
+    for (const io of this.plan.inputs) {
+      // The host only asks a past for its shape.
+      if (io.role.kind === 'past' && !fed.has(io.name)) {
+        const shape = io.shape.map((d, i) => (typeof d === 'number' ? d : i === 2 ? past : batch));
+        fed.set(io.name, { dtype: io.dtype, shape, data: new Float32Array(0) });
+      }
+    }
+    const host = this.hostValues(fed);
+    const results = new Map<string, Tensor>();
+    for (let b = 0; b < batch; b++) {
+      if (options.resident === undefined) this.loadPasts(feeds, b, past);
+      this.loadMask(host, b, past);
+      this.runSequence(b, batch, sequence, past, host, results, options.observe);
+    }
+    if (!options.keepPresents) this.takePresents(batch, past + sequence, results);
+    return this.outputs(results, fed, options);
+  }
+
+  private lengths(
+    feeds: ReadonlyMap<string, Tensor>,
+    { resident }: CallOptions,
+  ): { batch: number; sequence: number; past: number } {
+    const tokens = this.plan.inputs.find(({ role }) => role.kind === 'tokens');
+    const ids = tokens && feeds.get(tokens.name);
+    if (ids === undefined)
+      fail({ code: 'exec/missing', message: `expected token ids for input ${tokens?.name ?? '(none)'}, found none` });
+    const [batch, sequence] = ids.shape;
+    const pastIo = this.plan.inputs.find(({ role }) => role.kind === 'past');
+    const past = resident ?? (pastIo ? (feeds.get(pastIo.name)?.shape[2] ?? 0) : 0);
+    const { mode } = this.plan;
+    if (batch !== mode.batch)
+      fail({
+        code: 'exec/batch',
+        message: `expected batch ${mode.batch}, found ${batch}`,
+        notes: ['the batch is bound when the plan is compiled (--batch)'],
+      });
+    if (past + sequence > mode.context) {
+      fail({
+        code: 'exec/context',
+        message: `${past} past and ${sequence} new positions exceed the context of ${mode.context}`,
+        notes: ['compile with a larger --context'],
+      });
+    }
+    if (mode.kind === 'whole' && sequence !== mode.context) {
+      fail({
+        code: 'exec/context',
+        message: `expected ${mode.context} tokens, found ${sequence}`,
+        notes: ['this plan takes whole sequences; pad the ids and mask the padding'],
+      });
+    }
+    return { batch, sequence, past };
+  }
+
+  private hostValues(feeds: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+    const values = evaluate(this.before, this.before.outputs, feeds);
+    return new Map(this.before.outputs.map((v, i) => [this.before.names[v], values[i]]));
+  }
+
+  private runSequence(
+    b: number,
+    batch: number,
+    sequence: number,
+    past: number,
+    host: ReadonlyMap<string, Tensor>,
+    results: Map<string, Tensor>,
+    observe?: Observe,
+  ): void {
+    const whole = this.plan.mode.kind === 'whole';
+    const step = whole ? sequence : 1;
+    for (let t = 0; t < sequence; t += step) {
+      const passing = new Map<string, Tensor>();
+      for (const [i, tiles] of this.stages.entries()) {
+        const { program, cores, tensors } = tiles.workspace;
+        const stage = this.plan.stages[i];
+        for (const [k, input] of program.inputs.entries()) {
+          if (input === null) continue;
+          const to = tensors[input.tensor];
+          if (to === null) throw new Error(`stage ${stage.name}: input ${k} is not an input tensor`);
+          const value =
+            passing.get(stage.inputs[k])?.data ??
+            hostRows(host.get(stage.inputs[k]), input.kind, { b, batch, t, step, past }, stage.inputs[k]);
+          put(cores, to, value);
+        }
+        runStage(tiles, b, { past: past + t, tokens: step }, observe);
+        for (const [k, out] of program.outputs.entries()) {
+          if (out === null) continue;
+          const from = tensors[out];
+          if (from === null) throw new Error(`stage ${stage.name}: output ${k} is not a result`);
+          const value = take(cores, from);
+          passing.set(stage.outputs[k], value);
+          store(results, stage.outputs[k], value, { b, batch, t, sequence });
+        }
+      }
+    }
+  }
+
+  /** Past keys and values of the model's own inputs, [B, H, P, d], into the cores that own the positions. */
+  private loadPasts(feeds: ReadonlyMap<string, Tensor>, b: number, past: number): void {
+    this.eachCache((name, heads, width, tiles, state) => {
+      const fed = name.past === null ? undefined : feeds.get(name.past);
+      if (fed === undefined && past > 0)
+        fail({ code: 'exec/missing', message: `expected ${past} past positions for ${name.past}, found none` });
+      const to = tiles.states[b].get(state);
+      if (fed === undefined || to === undefined) return;
+      for (let p = 0; p < past; p++) {
+        eachOwned(tiles.workspace.cores, to, p, (at, start, n) => {
+          for (let i = 0; i < n; i++) {
+            const h = Math.floor((start + i) / width);
+            to.data[at + i] = fed.data[((b * heads + h) * past + p) * width + ((start + i) % width)];
+          }
+        });
+      }
+    });
+  }
+
+  /** Mask entries of past positions; those of this call arrive with their tokens. */
+  private loadMask(host: ReadonlyMap<string, Tensor>, b: number, past: number): void {
+    for (const [i, tiles] of this.stages.entries()) {
+      const { program, cores } = tiles.workspace;
+      for (const [k, input] of program.inputs.entries()) {
+        if (input?.kind !== 'mask') continue;
+        const mask = host.get(this.plan.stages[i].inputs[k]);
+        const write = program.ops.find((op) => op.op === 'append' && op.x === input.tensor);
+        const to = write?.op === 'append' ? tiles.states[b].get(write.state) : undefined;
+        if (mask === undefined || to === undefined) continue;
+        const total = mask.shape[1];
+        for (let p = 0; p < past; p++)
+          eachOwned(cores, to, p, (at) => to.data.fill(mask.data[b * total + p] !== 0 ? 1 : 0, at, at + 1));
+      }
+    }
+  }
+
+  private takePresents(batch: number, length: number, results: Map<string, Tensor>): void {
+    this.eachCache((name, heads, width, tiles, state) => {
+      if (name.present === null) return;
+      const out = zeros('f32', [batch, heads, length, width]);
+      for (let b = 0; b < batch; b++) {
+        const from = tiles.states[b].get(state);
+        if (from === undefined) continue;
+        for (let p = 0; p < length; p++) {
+          eachOwned(tiles.workspace.cores, from, p, (at, start, n) => {
+            for (let i = 0; i < n; i++) {
+              const h = Math.floor((start + i) / width);
+              out.data[((b * heads + h) * length + p) * width + ((start + i) % width)] = from.data[at + i];
+            }
+          });
+        }
+      }
+      results.set(name.present, out);
+    });
+  }
+
+  private eachCache(
+    visit: (
+      name: { past: string | null; present: string | null },
+      heads: number,
+      width: number,
+      tiles: StageTiles,
+      state: number,
+    ) => void,
+  ): void {
+    for (const [i, tiles] of this.stages.entries()) {
+      const stage = this.plan.stages[i];
+      for (const { heads, width, past, present, state } of tiles.workspace.program.caches) {
+        const name = {
+          past: past < 0 ? null : stage.inputs[past],
+          present: present < 0 ? null : stage.outputs[present],
+        };
+        visit(name, heads, width, tiles, state);
+      }
+    }
+  }
+
+  /** Wafer results and host values through the host's closing graph, in the model's names and shapes. */
+  private outputs(
+    results: ReadonlyMap<string, Tensor>,
+    feeds: ReadonlyMap<string, Tensor>,
+    { keepPresents }: CallOptions,
+  ): Map<string, Tensor> {
+    const wanted = this.plan.outputs.filter(({ role }) => !(keepPresents && role.kind === 'present'));
+    const after =
+      this.after.outputs.length > 0
+        ? runGraph(
+            this.after,
+            new Map(
+              [...feeds, ...results].filter(([name]) => this.after.inputs.some((v) => this.after.names[v] === name)),
+            ),
+          )
+        : new Map<string, Tensor>();
+    return new Map(
+      wanted.map(({ name }) => {
+        const value = after.get(name) ?? results.get(name);
+        if (value === undefined) throw new Error(`plan computes no output ${name}`);
+        return [name, value];
+      }),
+    );
+  }
+}
+
+interface Slot {
+  readonly b: number;
+  readonly batch: number;
+  readonly t: number;
+}
+
+/** The part of a host value that belongs to sequence b and the step at t. */
+function hostRows(
+  value: Tensor | undefined,
+  kind: StepInput['kind'],
+  { b, batch, t, step, past }: Slot & { step: number; past: number },
+  name: string,
+): ArrayLike<number> {
+  if (value === undefined) throw new Error(`host computes no value ${name}`);
+  const { shape, data } = value;
+  const own = shape[0] === 1 && batch > 1 ? 0 : b;
+  const slice = (start: number, count: number): ArrayLike<number> =>
+    Float64Array.from({ length: count }, (_, i) => data[start + i]);
+  if (kind === 'mask')
+    return slice(own * shape[1] + past + t, step).length > 0
+      ? Float64Array.from({ length: step }, (_, i) => (data[own * shape[1] + past + t + i] !== 0 ? 1 : 0))
+      : [];
+  const width = shape.length === 3 ? shape[2] : 1;
+  const rows = shape[1];
+  const from = rows === 1 && step > 1 ? 0 : t;
+  return slice((own * rows + from) * width, Math.min(step, rows) * width);
+}
+
+/** Collects step results into [B, S, F] (or [B, 1, F] for results of one token a call). */
+function store(
+  results: Map<string, Tensor>,
+  name: string,
+  value: Tensor,
+  { b, batch, t, sequence }: Slot & { sequence: number },
+): void {
+  const [tokens, width] = value.shape;
+  const rows = tokens === sequence || sequence === 1 ? tokens : tokens === 1 ? sequence : tokens;
+  let whole = results.get(name);
+  if (whole === undefined) {
+    whole = tensor('f32', [batch, rows, width], new Float32Array(batch * rows * width));
+    results.set(name, whole);
+  }
+  whole.data.set(value.data, (b * rows + t) * width);
+}

@@ -1,0 +1,283 @@
+/**
+ * One stage -> one region program. Alternating axes: a layer whose input lies along y multiplies down the rows,
+ * owes a sum along y, and leaves its output along x; the next one goes the other way. Collectives are put where a
+ * layout demands them, and travel together when they are ready together (collectives.ts).
+ */
+import { fail } from '../diag/diagnostic.ts';
+import type { IoRole, Stage } from '../ir/facts.ts';
+import type { Graph, Op } from '../ir/graph.ts';
+import type { ValueId } from '../ir/ids.ts';
+import type {
+  Cache,
+  Layout,
+  MeshAxis,
+  ProgramOp,
+  ProgramTensor,
+  RegionProgram,
+  RegionShape,
+  StepInput,
+  T,
+  TensorRole,
+} from '../ir/program.ts';
+import type { DType } from '../ir/types.ts';
+import { fuseCollectives } from './collectives.ts';
+import { mapAttention } from './rules/attention.ts';
+import { mapElementwise } from './rules/elementwise.ts';
+import { mapFeatures } from './rules/features.ts';
+import { mapEmbedding, mapLinear } from './rules/linear.ts';
+import { mapNorm, mapRope } from './rules/norm.ts';
+
+/** The two axes of the region, columns in full. */
+export const X: readonly MeshAxis[] = ['xo', 'xi'];
+export const Y: readonly MeshAxis[] = ['y'];
+
+/** Layout of [tokens, features] with the features cut by `axes`. */
+export const features = (axes: readonly MeshAxis[]): Layout => ({ dims: [[], axes], partial: null });
+
+export interface StepSize {
+  readonly tokens: number;
+  readonly context: number;
+}
+
+export class StageMapper {
+  readonly graph: Graph;
+  readonly roles: ReadonlyMap<string, IoRole>;
+  readonly stage: Stage;
+  readonly shape: RegionShape;
+  readonly size: StepSize;
+  readonly tensors: ProgramTensor[] = [];
+  readonly ops: ProgramOp[] = [];
+  readonly caches: Cache[] = [];
+  private readonly env = new Map<ValueId, T>();
+  private readonly inputKinds = new Map<ValueId, StepInput['kind']>();
+  private current: Op | undefined;
+
+  constructor(graph: Graph, roles: ReadonlyMap<string, IoRole>, stage: Stage, shape: RegionShape, size: StepSize) {
+    this.graph = graph;
+    this.roles = roles;
+    this.stage = stage;
+    this.shape = shape;
+    this.size = size;
+  }
+
+  run(): RegionProgram {
+    for (const at of this.stage.ops) {
+      this.current = this.graph.ops[at];
+      this.mapOp(this.current);
+    }
+    const outputs = this.stage.outputs.map((v) => (this.isPresent(v) ? null : this.output(v)));
+    const inputs = this.stage.inputs.map((v) => this.stepInput(v));
+    const weights = this.stage.weights.map((v) => this.env.get(v) ?? this.unused(v));
+    const { tensors, shape, caches } = this;
+    const context = caches.length > 0 ? this.size.context : 0;
+    return {
+      shape,
+      tokens: this.size.tokens,
+      context,
+      tensors,
+      ops: fuseCollectives(this.ops),
+      inputs,
+      outputs,
+      weights,
+      caches,
+    };
+  }
+
+  private mapOp(op: Op): void {
+    switch (op.kind) {
+      case 'wafc.embedding':
+        return mapEmbedding(this, op);
+      case 'wafc.linear':
+        return mapLinear(this, op);
+      case 'wafc.rmsnorm':
+      case 'wafc.layernorm':
+        return mapNorm(this, op);
+      case 'wafc.rope':
+        return mapRope(this, op);
+      case 'wafc.attention':
+        return mapAttention(this, op);
+      case 'wafc.slice':
+      case 'wafc.select':
+      case 'wafc.concat':
+      case 'wafc.tokens':
+        return mapFeatures(this, op);
+      default:
+        return mapElementwise(this, op);
+    }
+  }
+
+  get node(): string {
+    return this.current?.origin.node ?? this.stage.name;
+  }
+
+  refuse(reason: string, ...notes: string[]): never {
+    fail({
+      code: 'map/unsupported',
+      message: `${this.current?.kind ?? 'stage'} ${reason}`,
+      node: this.node,
+      ...(notes.length > 0 ? { notes } : {}),
+    });
+  }
+
+  private isPresent(v: ValueId): boolean {
+    return this.roles.get(this.graph.names[v])?.kind === 'present';
+  }
+  isPast(v: ValueId): boolean {
+    return this.roles.get(this.graph.names[v])?.kind === 'past';
+  }
+
+  add(name: string, role: TensorRole, dtype: DType, shape: readonly number[], layout: Layout): T {
+    return this.tensors.push({ name, role, dtype, shape, layout }) - 1;
+  }
+  temp(like: T, shape: readonly number[], layout: Layout, suffix = ''): T {
+    return this.add(`${this.node}${suffix}`, 'temp', this.tensors[like].dtype, shape, layout);
+  }
+  emit(op: ProgramOp extends infer O ? (O extends { node: string } ? Omit<O, 'node'> : never) : never): void {
+    this.ops.push({ ...op, node: this.node } as ProgramOp);
+  }
+  layoutOf(t: T): Layout {
+    return this.tensors[t].layout;
+  }
+  /** Axes that cut the features of an activation. */
+  axesOf(t: T): readonly MeshAxis[] {
+    return this.tensors[t].layout.dims[1];
+  }
+
+  bind(v: ValueId, t: T): void {
+    this.env.set(v, t);
+  }
+
+  /** An activation or host value of the stage as it lies. */
+  value(v: ValueId): T {
+    const known = this.env.get(v);
+    if (known !== undefined) return known;
+    const type = this.graph.types[v];
+    const width = type.shape.at(-1);
+    const integer = /^[iu]/.test(type.dtype);
+    if (type.shape.length === 3 && typeof width === 'number') {
+      const host = !this.isFromStage(v);
+      const tokens = type.shape[1] === 1 ? 1 : this.size.tokens;
+      const t = this.add(this.graph.names[v], 'input', type.dtype, [tokens, width], host ? features([]) : features(Y));
+      this.inputKinds.set(v, host ? 'row' : 'activation');
+      this.env.set(v, t);
+      return t;
+    }
+    if (integer && type.shape.length === 2) {
+      const t = this.add(this.graph.names[v], 'input', 'i32', [this.size.tokens], { dims: [[]], partial: null });
+      this.inputKinds.set(v, 'index');
+      this.env.set(v, t);
+      return t;
+    }
+    return this.refuse(`reads ${this.graph.names[v]}, which is not an activation, a row or an index a token`);
+  }
+
+  /** The attention mask, one entry a token. */
+  maskInput(v: ValueId): T {
+    const known = this.env.get(v);
+    if (known !== undefined) return known;
+    const t = this.add(this.graph.names[v], 'input', 'u8', [this.size.tokens], { dims: [[]], partial: null });
+    this.inputKinds.set(v, 'mask');
+    this.env.set(v, t);
+    return t;
+  }
+
+  private isFromStage(v: ValueId): boolean {
+    const producer = this.graph.ops.find((op) => op.outputs.includes(v));
+    return (
+      producer?.kind.startsWith('wafc.') === true ||
+      producer?.inputs.some((i) => i !== null && this.graph.types[i].shape.length === 3 && this.isFromStage(i)) === true
+    );
+  }
+
+  /** A weight of the stage in the layout its op wants; used by one op, or by several that agree. */
+  weight(v: ValueId, shape: readonly number[], layout: Layout): T {
+    const known = this.env.get(v);
+    if (known !== undefined) {
+      if (JSON.stringify(this.tensors[known].layout) === JSON.stringify(layout)) return known;
+      return this.refuse(`wants weight ${this.graph.names[v]} in two layouts`, 'store the weight twice in the model');
+    }
+    const constant = this.graph.constants.get(v);
+    if (constant === undefined) return this.refuse(`needs ${this.graph.names[v]} to be a constant`);
+    const t = this.add(this.graph.names[v], 'weight', constant.stored, shape, layout);
+    this.env.set(v, t);
+    return t;
+  }
+
+  private unused(v: ValueId): never {
+    throw new Error(`weight ${this.graph.names[v]} of stage ${this.stage.name} is used by no op`);
+  }
+
+  private stepInput(v: ValueId): StepInput | null {
+    if (this.isPast(v)) return null;
+    const tensor = this.env.get(v);
+    const kind = this.inputKinds.get(v);
+    if (tensor === undefined || kind === undefined)
+      throw new Error(`input ${this.graph.names[v]} of stage ${this.stage.name} is used by no op`);
+    return { tensor, kind };
+  }
+
+  /** What leaves a stage lies along y, as the next stage expects it; results for the host stay where they are. */
+  private output(v: ValueId): T {
+    const t = this.value(v);
+    const goesOn = this.graph.ops.some(
+      (op, i) =>
+        op.inputs.includes(v) &&
+        op.kind !== 'Reshape' &&
+        op.kind !== 'Transpose' &&
+        op.kind !== 'Identity' &&
+        !this.stage.ops.includes(i as never),
+    );
+    return goesOn ? this.relaid(t, Y) : t;
+  }
+
+  /**
+   * The activation with its features cut by `axes`: gathered along the axes that must go, then each core keeps its
+   * part, which costs nothing.
+   */
+  relaid(t: T, axes: readonly MeshAxis[]): T {
+    const { shape, layout } = this.tensors[t];
+    const from = layout.dims[1];
+    if (from.join() === axes.join()) return t;
+    let keep = 0;
+    while (keep < from.length && keep < axes.length && from[keep] === axes[keep]) keep++;
+    let at = t;
+    if (keep < from.length) {
+      const gathered = this.temp(at, shape, features(from.slice(0, keep)), '/gathered');
+      this.emit({ op: 'all_gather', axes: from.slice(keep), combine: null, dim: 1, inputs: [at], outputs: [gathered] });
+      at = gathered;
+    }
+    if (keep < axes.length) {
+      const part = this.temp(at, shape, features(axes), '/part');
+      this.emit({ op: 'shard', x: at, out: part });
+      at = part;
+    }
+    return at;
+  }
+
+  /** Pays what `t` owes: the same tensor on all cores of the owed axes. */
+  reduced(t: T): T {
+    const { shape, layout } = this.tensors[t];
+    if (layout.partial === null) return t;
+    const out = this.temp(t, shape, { dims: layout.dims, partial: null }, '/reduced');
+    this.emit({
+      op: 'all_reduce',
+      axes: layout.partial.axes,
+      combine: layout.partial.combine,
+      dim: -1,
+      inputs: [t],
+      outputs: [out],
+    });
+    return out;
+  }
+}
+
+/** The region program of a stage. Throws Diagnosed `map/..` for an op that has no rule. */
+export function mapStage(
+  graph: Graph,
+  roles: ReadonlyMap<string, IoRole>,
+  stage: Stage,
+  shape: RegionShape,
+  size: StepSize,
+): RegionProgram {
+  return new StageMapper(graph, roles, stage, shape, size).run();
+}
