@@ -14,19 +14,23 @@ interface CastOptions {
   readonly saturate: boolean;
   /** For f8e8m0. */
   readonly roundMode: string;
+  /**
+   * Before 24 the reference clamped floats that are out of range of a 4-bit type, NaN to the largest f4e2m1;
+   * from then on 4-bit integers wrap and NaN is 0.
+   */
+  readonly clampNibbles: boolean;
 }
 
-const castOptions = (attrs: AttrReader): CastOptions => ({
+const castOptions = ({ attrs, version }: { attrs: AttrReader; version: number }): CastOptions => ({
   saturate: attrs.int('saturate', 1) === 1,
   roundMode: attrs.string('round_mode', 'up'),
+  clampNibbles: version < 24,
 });
 
+const DEFAULTS: CastOptions = { saturate: true, roundMode: 'up', clampNibbles: false };
+
 /** `x` as `dtype`: floats round to nearest even, float to integer truncates, integer to integer wraps, bool is x != 0. */
-export function castTensor(
-  x: Tensor,
-  dtype: DType,
-  options: CastOptions = { saturate: true, roundMode: 'up' },
-): Tensor {
+export function castTensor(x: Tensor, dtype: DType, options = DEFAULTS): Tensor {
   if (x.dtype === dtype) return x;
   if (dtype === 'string')
     return { dtype, shape: x.shape, data: new Uint8Array(0), strings: Array.from(x.data, printer(x.dtype)) };
@@ -47,7 +51,13 @@ function castData(source: TensorData, fromFloat: boolean, dtype: DType, options:
     for (let i = 0; i < out.length; i++) out[i] = round(source[i]);
   } else {
     out.set(source); // typed arrays truncate floats and wrap integers as Cast does
+    if (dtype === 'f4e2m1' && !options.clampNibbles)
+      for (let i = 0; i < out.length; i++) if (out[i] !== out[i]) out[i] = 0;
     if (out instanceof Float32Array) return roundTo(dtype, out, options.saturate);
+    if (fromFloat && options.clampNibbles && (dtype === 'i4' || dtype === 'u4')) {
+      const [low, high] = dtype === 'i4' ? [-8, 7] : [0, 15];
+      for (let i = 0; i < out.length; i++) out[i] = Math.min(high, Math.max(low, source[i]));
+    }
     wrapSubByte(dtype, out);
   }
   return out;
@@ -121,7 +131,7 @@ const cast = defineOp({
   run(context) {
     const dtype = dtypeOfCode(context.attrs.int('to'));
     if (dtype === undefined) throw new RangeError('attribute to is not an element type');
-    return [castTensor(operand(context, 0), dtype, castOptions(context.attrs))];
+    return [castTensor(operand(context, 0), dtype, castOptions(context))];
   },
 });
 
@@ -135,7 +145,7 @@ const castLike = defineOp({
     const { dtype } = required(context, 1);
     return { types: [{ dtype, shape }], values: [castValues(context, from, dtype)] };
   },
-  run: (context) => [castTensor(operand(context, 0), operand(context, 1).dtype, castOptions(context.attrs))],
+  run: (context) => [castTensor(operand(context, 0), operand(context, 1).dtype, castOptions(context))],
 });
 
 export const ops: readonly OpDef[] = [cast, castLike];
