@@ -3,7 +3,7 @@
 const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 const DECIMAL = ['', 'k', 'M', 'G', 'T', 'P'] as const;
 
-/** `54.0 KiB`, `1.69 MiB`, `312 B`: three significant digits, at least one decimal above bytes. */
+/** `54.0 KiB`, `1.50 MiB`, `312 B`: two decimals below ten, else one. */
 export function formatBytes(bytes: number): string {
   let unit = 0;
   let size = Math.abs(bytes);
@@ -11,11 +11,9 @@ export function formatBytes(bytes: number): string {
     size /= 1024;
     unit++;
   }
-  const text = unit === 0 ? String(size) : size.toFixed(size < 10 && !isTenths(size) ? 2 : 1);
+  const text = unit === 0 ? String(size) : size.toFixed(size < 10 ? 2 : 1);
   return `${bytes < 0 ? '-' : ''}${text} ${BINARY[unit]}`;
 }
-
-const isTenths = (size: number): boolean => Math.abs(size * 10 - Math.round(size * 10)) < 1e-9;
 
 /** `1.24G`, `12.3M`, `999`, for counts of parameters and operations. */
 export function formatCount(count: number): string {

@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+/** The `wafc` command: puts the real drivers behind the commands. No logic. */
+import { processIo } from './cli/io.ts';
+import { runCli } from './cli/main.ts';
+import { cleanUpOnSignals } from './cli/signals.ts';
+import { openModel } from './onnx/reader.ts';
+import { opFor } from './ops/registry.ts';
+import { packageVersion } from './util/version.ts';
+
+process.setSourceMapsEnabled(true);
+cleanUpOnSignals();
+// exitCode rather than exit(): what is still in a pipe gets written.
+process.exitCode = await runCli(
+  process.argv.slice(2),
+  {
+    version: packageVersion(),
+    openModel,
+    knowsOp: (kind) => opFor(kind) !== undefined,
+  },
+  processIo(),
+);

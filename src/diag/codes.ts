@@ -1,0 +1,20 @@
+/**
+ * Every diagnostic code, for `wafc explain`. Codes are stable: scripts match on them. A house test fails when the
+ * source uses a code that is not here, or one here is used nowhere.
+ */
+import { COMPILE_CODES } from './codes/compile.ts';
+import { ONNX_CODES } from './codes/onnx.ts';
+import { PLAN_CODES } from './codes/plan.ts';
+import { TOOL_CODES } from './codes/tool.ts';
+
+export interface CodeEntry {
+  /** One line, no full stop. */
+  readonly title: string;
+  /** What happened and why it matters, in whole sentences. */
+  readonly why: string;
+  /** What the user can do. */
+  readonly fix: string;
+}
+export type CodeTable = Readonly<Record<string, CodeEntry>>;
+
+export const CODES: CodeTable = { ...ONNX_CODES, ...COMPILE_CODES, ...PLAN_CODES, ...TOOL_CODES };

@@ -1,0 +1,80 @@
+/** Codes of running, lifting and mapping a graph. */
+import type { CodeTable } from '../codes.ts';
+
+export const COMPILE_CODES: CodeTable = {
+  'exec/batch': {
+    title: 'the inputs are for another batch size',
+    why: 'A plan is made for one batch size; its buffers are sized for that.',
+    fix: 'Feed the batch size the plan was compiled for, or compile with --batch.',
+  },
+  'exec/context': {
+    title: 'the inputs do not fit the context of the plan',
+    why: 'The context is fixed at compile time and sizes the KV cache; the positions fed go beyond it.',
+    fix: 'Feed fewer positions, or compile with a larger --context.',
+  },
+  'exec/feed': {
+    title: 'an input is missing, or not what the graph takes',
+    why: 'Every graph input needs a tensor of its element type and shape; a symbol means one number in all of them.',
+    fix: 'Compare with `wafc inspect`, which lists the inputs.',
+  },
+  'exec/missing': {
+    title: 'a value was needed and not given',
+    why: 'The run needs a value that neither the inputs nor the graph provide.',
+    fix: 'Feed the input that is named.',
+  },
+  'lift/not-token-wise': {
+    title: 'an op mixes tokens in a way that cannot be streamed',
+    why: 'The plan computes one token at a time; this op combines values of different tokens outside attention.',
+    fix: 'Compile for whole sequences, or change the model so that only attention looks at other tokens.',
+  },
+  'lift/size-dependent': {
+    title: 'the graph computes something else at another sequence length',
+    why: 'The graph was lifted at one length and checked at another; the two differ in more than their sizes.',
+    fix: 'Look for branches on the sequence length in the exported model, and export without them.',
+  },
+  'lift/unbound-dim': {
+    title: 'a symbolic dim is not bound',
+    why: 'Cores have fixed memory, so every dim must be a number at compile time.',
+    fix: 'Bind it: --batch, --context, or --bind NAME=N.',
+  },
+  'lift/unused-cache': {
+    title: 'a cache output is read by no attention',
+    why: 'The model has an output that looks like a KV cache, but no attention reads what it holds.',
+    fix: 'Drop the output from the model if nothing needs it.',
+  },
+  'map/unsupported': {
+    title: 'an op has no way to be cut over cores',
+    why: 'There is no sharding rule for this form of the op.',
+    fix: 'Report it with the node: the op runs in the reference executor, and a rule can be added.',
+  },
+  'pass/list': {
+    title: 'a pass list cannot be read',
+    why: 'The text of --passes is a list of names with options in braces: a{x=1},b.',
+    fix: 'Quote it for the shell, and see `wafc passes` for the names.',
+  },
+  'pass/option': {
+    title: 'a pass has no such option, or it takes another type',
+    why: 'The options of a pass, and their types, are those of its defaults.',
+    fix: '`wafc passes NAME` lists the options of a pass.',
+  },
+  'pass/order': {
+    title: 'a pass needs a fact that no pass before it leaves',
+    why: 'Passes say what they read, give and preserve; in this order a fact is missing when it is needed.',
+    fix: '`wafc passes` shows who provides the fact; put that pass before.',
+  },
+  'pass/unknown': {
+    title: 'there is no such pass',
+    why: 'The name is not in the registry.',
+    fix: '`wafc passes` lists the names.',
+  },
+  'run/bad-value': {
+    title: 'an op met a value that it does not allow',
+    why: 'The types are right, but a value at run time is out of range: an index, a repeat count, a target shape.',
+    fix: 'Look at the inputs fed: token ids beyond the vocabulary are the most common cause.',
+  },
+  'todo/op-form': {
+    title: 'this form of the op is not supported yet',
+    why: 'wafc has the op, but not with these attributes or operands.',
+    fix: 'Report it with the node; other forms of the op work.',
+  },
+};
