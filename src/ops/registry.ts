@@ -10,12 +10,15 @@ import * as logic from './logic.ts';
 import * as mathBinary from './math-binary.ts';
 import * as mathUnary from './math-unary.ts';
 import * as mathVariadic from './math-variadic.ts';
+import * as matmul from './matmul.ts';
+import * as einsum from './einsum.ts';
 import * as norm from './norm.ts';
 import * as normChannel from './norm-channel.ts';
 import { kindOf, type OpDef } from './op.ts';
 import * as reduce from './reduce.ts';
 import * as rotary from './rotary.ts';
 import * as view from './view.ts';
+import * as wafc from './wafc.ts';
 
 const FAMILIES: readonly (readonly OpDef[])[] = [
   view.ops,
@@ -29,11 +32,14 @@ const FAMILIES: readonly (readonly OpDef[])[] = [
   cast.ops,
   activation.ops,
   reduce.ops,
+  einsum.ops,
+  matmul.ops,
   alongAxis.ops,
   norm.ops,
   normChannel.ops,
   attention.ops,
   rotary.ops,
+  wafc.ops,
 ];
 
 function index(): ReadonlyMap<string, OpDef> {
