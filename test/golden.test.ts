@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Diagnostic } from '../src/diag/diagnostic.ts';
+import { inferTypes } from '../src/frontend/infer.ts';
 import { parseGraph } from '../src/ir/parse.ts';
 import { printGraph } from '../src/ir/print.ts';
 import { opFor } from '../src/ops/registry.ts';
@@ -14,6 +15,7 @@ import { countPasses } from '../src/pass/observe.ts';
 import type { AnyPass } from '../src/pass/pass.ts';
 import { parsePassList } from '../src/pass/pass-list.ts';
 import { verifyGraph } from '../src/verify/graph.ts';
+import { compareGraphs } from './support/numerics.ts';
 import { programOf } from './support/program.ts';
 
 const folder = join(import.meta.dirname, 'golden');
@@ -40,15 +42,24 @@ for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })
     const registry = await Promise.all(names.map(load));
     const before = parseGraph(text, { file });
     expect(verifyGraph(before, rules)).toEqual([]);
+    expect(printGraph(inferTypes(before))).toBe(printGraph(before));
 
     const reported: Diagnostic[] = [];
     const counts = countPasses();
-    const after = runPasses(programOf(before), parsePassList(list, registry), {
+    const steps = parsePassList(list, registry);
+    const after = runPasses(programOf(before), steps, {
       ...QUIET,
       verify: ({ graph }) => verifyGraph(graph, rules),
       observers: [counts.observe],
       report: (diagnostic) => reported.push(diagnostic),
     });
+    expect(printGraph(inferTypes(after.graph))).toBe(printGraph(after.graph));
+    const promises = steps.map(({ pass }) => pass.numerics);
+    compareGraphs(
+      before,
+      after.graph,
+      promises.every((p) => p === 'exact') ? 0 : promises.includes('lossy') ? 0.1 : 1e-5,
+    );
     const printed = printGraph(after.graph, { hash: true });
     expect(printGraph(parseGraph(printed), { hash: true })).toBe(printed);
     const said = reported.map((d) => `// ${d.severity}[${d.code}] ${d.node ?? ''}: ${d.message}\n`);
