@@ -1,0 +1,25 @@
+/** Every pass, in pipeline order. The pipeline itself, with the reason for each entry, is src/driver/pipeline.ts. */
+import type { PassRegistry } from '../src/pass/pass.ts';
+import cse from './1-graph/cse.ts';
+import deadCode from './1-graph/dead-code.ts';
+import dropIdentities from './1-graph/drop-identities.ts';
+import foldConstants from './1-graph/fold-constants.ts';
+import fuseActivations from './1-graph/fuse-activations.ts';
+import fuseNorms from './1-graph/fuse-norms.ts';
+import inlineBranches from './1-graph/inline-branches.ts';
+import liftTokens from './1-graph/lift-tokens.ts';
+import splitLinears from './1-graph/split-linears.ts';
+import splitStages from './3-partition/split-stages.ts';
+
+export const PASSES: PassRegistry = [
+  inlineBranches,
+  foldConstants,
+  dropIdentities,
+  cse,
+  fuseNorms,
+  fuseActivations,
+  liftTokens,
+  splitLinears,
+  deadCode,
+  splitStages,
+];

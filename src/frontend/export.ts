@@ -1,0 +1,133 @@
+/**
+ * Graph -> ONNX: the model as compiled, for other runtimes and for Netron. Ops of ONNX's own domains only; wafc.* ops
+ * have no ONNX form and are an error.
+ */
+import type { Constant } from '../ir/constant.ts';
+import { elementCount, isContiguous } from '../ir/constant.ts';
+import { printDim } from '../ir/dim.ts';
+import { type AttrValue, type Graph, isConstantAttr, isGraphAttr, type Op } from '../ir/graph.ts';
+import type { ValueId } from '../ir/ids.ts';
+import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
+import type {
+  WritableAttribute,
+  WritableGraph,
+  WritableModel,
+  WritableNode,
+  WritableTensor,
+  WritableValueInfo,
+} from '../onnx/writer.ts';
+import { readPacked } from '../tensor/read.ts';
+
+/** IR 10 is the first whose nodes carry metadata; ai.onnx 21 belongs to it. */
+const MIN_IR = 8;
+
+/** Attributes that ONNX types as float: a graph holds numbers, and 1.0 must not become the integer 1. */
+const FLOAT_ATTRIBUTES: ReadonlySet<string> = new Set(
+  (
+    'alpha beta gamma bias lambd epsilon momentum ratio scale softcap high low mean spatial_scale cubic_coeff_a extrapolation_value ' +
+    'value_float value_floats scales norm_coefficient mask_filter_value activation_alpha activation_beta clip threshold min max'
+  ).split(' '),
+);
+
+/** The model that `graph` is. Weights are streamed from where they are when it is written. */
+export function exportModel(graph: Graph, producer: string): WritableModel {
+  const opsets = new Map<string, number>();
+  collectOpsets(graph, opsets);
+  return {
+    irVersion: Math.max(MIN_IR, irVersionFor(opsets.get('') ?? 1)),
+    producer,
+    opsets,
+    graph: exportGraph(graph),
+  };
+}
+
+/** The IR version that introduced an ai.onnx opset (ONNX's own table). */
+const irVersionFor = (opset: number): number =>
+  opset >= 25 ? 13 : opset >= 24 ? 12 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8;
+
+const domainOf = (kind: string): string => kind.split('.').slice(0, -1).join('.');
+const nameOf = (kind: string): string => kind.split('.').at(-1) as string;
+
+function collectOpsets(graph: Graph, opsets: Map<string, number>): void {
+  for (const op of graph.ops) {
+    const domain = domainOf(op.kind);
+    if (domain === 'wafc') throw new Error(`${op.kind} has no ONNX form`);
+    opsets.set(domain, Math.max(opsets.get(domain) ?? 1, op.version));
+    for (const attr of Object.values(op.attrs)) if (isGraphAttr(attr)) collectOpsets(attr.graph, opsets);
+  }
+}
+
+function exportGraph(graph: Graph): WritableGraph {
+  return {
+    name: graph.name,
+    nodes: graph.ops.map((op) => exportNode(op, graph)),
+    initializers: [...graph.constants].map(([v, c]) => exportConstant(graph.names[v], c)),
+    inputs: graph.inputs.map((v) => valueInfo(graph, v)),
+    outputs: graph.outputs.map((v) => valueInfo(graph, v)),
+  };
+}
+
+const valueInfo = (graph: Graph, v: ValueId): WritableValueInfo => {
+  const { dtype, shape } = graph.types[v];
+  return {
+    name: graph.names[v],
+    kind: 'tensor',
+    dtype,
+    shape: shape.map((d) => (typeof d === 'number' ? d : printDim(d))),
+  };
+};
+
+function exportNode(op: Op, graph: Graph): WritableNode {
+  const name = (v: ValueId | null): string => (v === null ? '' : (graph.captures.get(v) ?? graph.names[v]));
+  const attributes = new Map(Object.entries(op.attrs).map(([key, value]) => [key, exportAttribute(key, value)]));
+  return {
+    name: op.origin.node,
+    opType: nameOf(op.kind),
+    domain: domainOf(op.kind),
+    inputs: op.inputs.map(name),
+    outputs: op.outputs.map(name),
+    attributes,
+  };
+}
+
+function exportAttribute(name: string, value: AttrValue): WritableAttribute {
+  if (isConstantAttr(value)) return { kind: 'tensor', value: exportConstant('', value) };
+  if (isGraphAttr(value)) return { kind: 'graph', value: exportGraph(value.graph) };
+  if (typeof value === 'string') return { kind: 'string', value };
+  const isFloat = FLOAT_ATTRIBUTES.has(name);
+  if (typeof value === 'number')
+    return isFloat || !Number.isInteger(value) ? { kind: 'float', value } : { kind: 'int', value };
+  if (typeof value === 'boolean') return { kind: 'int', value: value ? 1 : 0 };
+  if (value.every((v): v is string => typeof v === 'string') && value.length > 0) return { kind: 'strings', value };
+  const numbers = value as readonly number[];
+  return isFloat || numbers.some((v) => !Number.isInteger(v))
+    ? { kind: 'floats', value: numbers }
+    : { kind: 'ints', value: numbers };
+}
+
+/** A constant as an initializer: its own bytes where it is a whole source in order, else copied in pieces. */
+function exportConstant(name: string, constant: Constant): WritableTensor {
+  const { shape, stored: dtype, source } = constant;
+  const bytes = bytesFor(dtype, elementCount(shape));
+  if (isContiguous(constant)) {
+    const start = (constant.offset * DTYPE_BITS[dtype]) / 8;
+    if (start === 0 && source.byteLength === bytes) return { name, dtype, shape, source };
+    return {
+      name,
+      dtype,
+      shape,
+      source: { label: name, byteLength: bytes, read: (at, into) => source.read(start + at, into) },
+    };
+  }
+  const chunks = function* (): Generator<Uint8Array> {
+    const into = new Uint8Array(bytes);
+    readPacked(
+      constant,
+      shape.map(() => 0),
+      [...shape],
+      into,
+    );
+    yield into;
+  };
+  return { name, dtype, shape, source: { label: name, byteLength: bytes, chunks } };
+}
