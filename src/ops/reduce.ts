@@ -1,11 +1,12 @@
 /** Reductions over sets of axes. */
 import { type Dim, isKnown, mulDims } from '../ir/dim.ts';
-import { type DType, isFloat } from '../ir/types.ts';
+import type { DType } from '../ir/types.ts';
 import { allocate, sizeOf, type Tensor, type TensorData, tensor } from '../tensor/tensor.ts';
 import { defineOp, type InferContext, type OpDef, type RunContext } from './op.ts';
 import { normalAxes } from './support/axes.ts';
 import { eachRow, planRows } from './support/broadcast.ts';
 import { operand, required, stored } from './support/elementwise.ts';
+import { limitsOf } from './support/limits.ts';
 import { sumDims, type Values } from './support/values.ts';
 
 /** Adds `n` elements from `x[o]` on to `acc`: all to `acc[at]` (step 0), or one each to `acc[at..]` (step 1). */
@@ -45,14 +46,6 @@ const maxRow: ReduceRow = (acc, at, step, x, o, n) => {
 const minRow: ReduceRow = (acc, at, step, x, o, n) => {
   for (let i = 0; i < n; i++) acc[at + i * step] = Math.min(acc[at + i * step], x[o + i]);
 };
-
-/** Smallest and largest element of a type: what Max and Min of nothing are. */
-export function limitsOf(dtype: DType): readonly [number, number] {
-  if (isFloat(dtype)) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-  if (dtype === 'bool') return [0, 1];
-  const bits = Number(dtype.slice(1));
-  return dtype.startsWith('u') ? [0, 2 ** bits - 1] : [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
-}
 
 const zero = () => 0;
 const SINCE = [1, 11, 13, 18];
