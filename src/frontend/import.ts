@@ -41,7 +41,7 @@ export function importModel(path: string, options: ImportOptions = {}): Imported
 /** Imports an opened model; see {@link importModel}. */
 export function importOnnx(model: OnnxModel, options: ImportOptions = {}): Imported {
   const faults: Diagnostic[] = [];
-  const graph = new GraphImporter(model, inlineFunctions(model), new Set(), faults).run();
+  const graph = new GraphImporter(model, inlineFunctions(model), new Set(), new Map(), faults).run();
   if (faults.length > 0) throw new Diagnosed(mergeUnsupported(faults));
   const { renames, roles } = inferRoles(graph);
   const bindings: Record<string, Dim> = { ...renames };
@@ -97,12 +97,22 @@ class GraphImporter {
   private readonly initializers: ReadonlyMap<string, OnnxTensor>;
   private readonly producers = new Map<string, OnnxNode>();
 
-  constructor(model: OnnxModel, source: OnnxGraph, outer: ReadonlySet<string>, faults: Diagnostic[]) {
+  constructor(
+    model: OnnxModel,
+    source: OnnxGraph,
+    outer: ReadonlySet<string>,
+    outerInitializers: ReadonlyMap<string, OnnxTensor>,
+    faults: Diagnostic[],
+  ) {
     this.model = model;
     this.source = source;
     this.outer = outer;
     this.faults = faults;
-    this.initializers = new Map(source.initializers.map((t) => [t.name, t]));
+    // A body that reads an outer initializer gets a constant of its own over the same bytes.
+    this.initializers = new Map([
+      ...outerInitializers,
+      ...source.initializers.map((t): [string, OnnxTensor] => [t.name, t]),
+    ]);
     for (const node of source.nodes) {
       for (const name of node.outputs) {
         if (name === '') continue;
@@ -249,7 +259,7 @@ class GraphImporter {
           ...this.initializers.keys(),
           ...this.producers.keys(),
         ]);
-        return { graph: new GraphImporter(this.model, a.value, outer, this.faults).run() };
+        return { graph: new GraphImporter(this.model, a.value, outer, this.initializers, this.faults).run() };
       }
       default:
         return undefined;

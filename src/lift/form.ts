@@ -82,6 +82,13 @@ export function controlled(form: Form, control: ValueId, controlIndex: Int32Arra
   };
 }
 
+/** The same form over another base that holds the same elements elsewhere. */
+export const rebased = (form: Form, base: Base, move: (index: number) => number): Form => ({
+  ...form,
+  base,
+  terms: form.terms.map((t) => ({ ...t, index: t.index.map((i) => (i < 0 ? i : move(i))) })),
+});
+
 /** Sum of two forms over one base; undefined where that needs more than two terms. */
 export function added(a: Form, b: Form): Form | undefined {
   if (a.base !== b.base || a.terms.length + b.terms.length > 2) return undefined;

@@ -49,7 +49,7 @@ function liftOp(l: Lifter, op: Op): void {
       return;
     }
   }
-  if (trait === 'view') return liftView(l);
+  if (trait === 'view' && op.kind !== 'Where') return liftView(l);
   if (BINARY.has(op.kind)) return op.inputs.length === 1 ? liftCast(l) : liftBinary(l);
   liftKind(l, op);
 }

@@ -13,7 +13,7 @@ import type { DType } from '../ir/types.ts';
 import { pack } from '../tensor/pack.ts';
 import { fromNumbers } from '../tensor/tensor.ts';
 import type { Scores } from './attention.ts';
-import { type Base, type Form, formOf, pick, scaled, sizeOfBase, uniformScale } from './form.ts';
+import { type Base, type Form, formOf, rebased, sizeOfBase, uniformScale } from './form.ts';
 import type { Probe } from './probe.ts';
 import { DimValues } from './dim-values.ts';
 import { liftRotation } from './rotary.ts';
@@ -52,6 +52,8 @@ export class Lifter {
   /** Row views of control values, by what they view. */
   readonly rowCache = new Map<string, ValueId>();
   private readonly copied = new Map<ValueId, ValueId>();
+  /** Cut token values, by base and features. */
+  private readonly cuts = new Map<string, Base>();
   private current: Op | undefined;
 
   constructor(graph: Graph, roles: ReadonlyMap<string, IoRole>, probe: Probe) {
@@ -293,70 +295,86 @@ export class Lifter {
     return this.builder.typeOf(base.value).dtype;
   }
 
-  /** The form as plain elements of a token value times one number; rotations are emitted here. */
-  scaledPlain(form: Form): Plain & { scale: number } {
+  /**
+   * The form as plain elements of a token value that holds nothing else, times one number. Rotations are emitted here,
+   * and features and tokens that the form does not use are cut away first.
+   */
+  scaledPlain(given: Form): Plain & { scale: number } {
+    const form = given.base.kind === 'value' ? this.trimmed(given) : given;
     const scale = uniformScale(form);
     if (scale !== undefined) return { base: form.base, index: form.terms[0].index, scale };
     return liftRotation(this, form);
   }
 
-  /**
-   * The form as plain elements of a token value that holds nothing else: scales are emitted, unused features and
-   * tokens are cut away.
-   */
+  /** Like {@link scaledPlain}, with the scale emitted; keys and values of a cache have no place here. */
   plain(form: Form): Plain {
     const { base, index, scale } = this.scaledPlain(form);
     if (base.kind !== 'value') this.refuse('reads past keys or values outside of attention');
-    if (scale === 1) return this.trimmed({ base, index });
+    if (scale === 1) return { base, index };
     const factor = this.smallConstant('scale', this.dtypeOf(base), [], [scale]);
-    return this.trimmed({ base: this.emitLike(base, 'Mul', [base.value, factor], {}, 14), index });
+    return { base: this.emitLike(base, 'Mul', [base.value, factor], {}, 14), index };
   }
 
-  private trimmed({ base, index }: Plain): Plain {
-    const { tokens, features } = base;
-    const features_ = new Uint8Array(features);
-    const tokens_ = new Uint8Array(tokens);
-    for (const i of index) {
-      features_[i % features] = 1;
-      tokens_[Math.floor(i / features) % tokens] = 1;
+  private trimmed(form: Form): Form {
+    const { tokens, features } = form.base;
+    const usedFeatures = new Uint8Array(features);
+    const usedTokens = new Uint8Array(tokens);
+    for (const { index } of form.terms) {
+      for (const i of index) {
+        if (i < 0) continue;
+        usedFeatures[i % features] = 1;
+        usedTokens[Math.floor(i / features) % tokens] = 1;
+      }
     }
-    const keptTokens = [...tokens_.keys()].filter((t) => tokens_[t] === 1);
-    if (keptTokens.length < tokens) return this.trimmed(this.oneToken({ base, index }, keptTokens));
-    const kept = [...features_.keys()].filter((f) => features_[f] === 1);
-    if (kept.length === features) return { base, index };
-    return this.select({ base, index }, kept);
+    if (usedTokens.includes(0)) {
+      return this.trimmed(
+        this.oneToken(
+          form,
+          [...usedTokens.keys()].filter((t) => usedTokens[t] === 1),
+        ),
+      );
+    }
+    return usedFeatures.includes(0)
+      ? this.select(
+          form,
+          [...usedFeatures.keys()].filter((f) => usedFeatures[f] === 1),
+        )
+      : form;
   }
 
-  private oneToken({ base, index }: Plain, kept: readonly number[]): Plain {
+  private oneToken(form: Form, kept: readonly number[]): Form {
     if (kept.length !== 1)
       this.refuse('keeps some of the tokens', 'one token (the first or the last) can be kept, or all');
-    const [t] = kept;
-    const at = t === base.tokens - 1 ? -1 : t;
+    const { base } = form;
+    const { features, tokens } = base;
+    const at = kept[0] === tokens - 1 ? -1 : kept[0];
     const out = this.emit(
       'wafc.tokens',
       [base.value],
       { index: at },
       { ...base, tokens: 1, tokenDim: 1, dtype: this.dtypeOf(base) },
     );
-    const { features, tokens } = base;
-    return { base: out, index: index.map((i) => Math.floor(i / (features * tokens)) * features + (i % features)) };
+    return rebased(form, out, (i) => Math.floor(i / (features * tokens)) * features + (i % features));
   }
 
-  /** The token value that has only the features `kept`, ascending. */
-  private select({ base, index }: Plain, kept: readonly number[]): Plain {
+  /** The form over the token value that has only the features `kept`, ascending. */
+  private select(form: Form, kept: readonly number[]): Form {
+    const { base } = form;
     const [start] = kept;
     const end = (kept.at(-1) as number) + 1;
-    const consecutive = end - start === kept.length;
     const rank = new Int32Array(base.features).fill(-1);
     for (const [r, f] of kept.entries()) rank[f] = r;
-    const out = { ...base, features: kept.length, dtype: this.dtypeOf(base) };
-    const cut = consecutive
-      ? this.emit('wafc.slice', [base.value], { start, end }, out)
-      : this.emit('wafc.select', [base.value], { indices: kept }, out);
-    return {
-      base: cut,
-      index: index.map((i) => Math.floor(i / base.features) * kept.length + rank[i % base.features]),
-    };
+    const key = `${base.value}[${kept}]`;
+    let cut = this.cuts.get(key);
+    if (cut === undefined) {
+      const out = { ...base, features: kept.length, dtype: this.dtypeOf(base) };
+      cut =
+        end - start === kept.length
+          ? this.emit('wafc.slice', [base.value], { start, end }, out)
+          : this.emit('wafc.select', [base.value], { indices: kept }, out);
+      this.cuts.set(key, cut);
+    }
+    return rebased(form, cut, (i) => Math.floor(i / base.features) * kept.length + rank[i % base.features]);
   }
 
   /** Features of `plain` in the order that row `perm` lists them: element k of a row is feature perm[k]. */
@@ -379,5 +397,3 @@ export class Lifter {
     if (v !== null && v !== undefined) this.lifted.set(v, lifted);
   }
 }
-
-export { pick, scaled };

@@ -71,9 +71,16 @@ export class Probe {
       return fromNumbers(
         dtype,
         shape,
-        Array.from({ length: sizeOf(shape) }, (_, i) => this.size.past + (i % last)),
+        Array.from({ length: sizeOf(shape) }, (_, i) => this.position(Math.floor(i / last), i % last)),
       );
     return zeros(dtype, shape);
+  }
+
+  /** As its callers number them: padded positions do not count (cumsum(mask) - 1). */
+  private position(batch: number, token: number): number {
+    let count = 0;
+    for (let p = 0; p <= this.size.past + token; p++) count += this.mask(batch, p) === 0 ? 0 : 1;
+    return Math.max(0, count - 1);
   }
 
   /** The value at this probe. Computes what it needs and nothing else. */
