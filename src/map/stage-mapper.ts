@@ -69,6 +69,7 @@ export class StageMapper {
     const inputs = this.stage.inputs.map((v) => this.stepInput(v));
     const weights = this.stage.weights.map((v) => this.env.get(v) ?? this.unused(v));
     const { tensors, shape, caches } = this;
+    const results = this.stage.ops.map((at) => this.value(this.graph.ops[at].outputs[0] as ValueId));
     const context = caches.length > 0 ? this.size.context : 0;
     return {
       shape,
@@ -80,6 +81,7 @@ export class StageMapper {
       outputs,
       weights,
       caches,
+      results,
     };
   }
 

@@ -1,0 +1,33 @@
+/**
+ * assign-memory: byte addresses on the fullest core of every region.
+ *
+ * Before  facts `mapping` and `placement`.
+ * After   fact `memory`: code, stack, weights, KV, activations with lifetimes, receive buffers; nothing that is live at
+ *         the same time overlaps, and the peak is within the target's ceiling.
+ * Skips   nothing.
+ */
+import { definePass } from '../../src/pass/pass.ts';
+import { mapMemory } from '../../src/place/memory.ts';
+
+export default definePass({
+  name: 'assign-memory',
+  summary: 'map the SRAM of the fullest core of every region',
+  requires: ['stages', 'mapping', 'placement'],
+  provides: ['memory'],
+  preserves: ['stages', 'mapping', 'placement'],
+  numerics: 'exact',
+  options: {},
+  run(program) {
+    const { stages, mapping, mode, target } = program;
+    const maps = mapping.groups.map((group) => {
+      const counts = new Map<number, number>();
+      for (const s of group) counts.set(stages.stages[s].template, (counts.get(stages.stages[s].template) ?? 0) + 1);
+      return mapMemory(
+        [...counts].map(([t, n]) => ({ program: mapping.programs[t], stages: n })),
+        mode.batch,
+        target,
+      );
+    });
+    return { ...program, memory: { maps } };
+  },
+});
