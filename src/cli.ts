@@ -5,6 +5,7 @@ import { runCli } from './cli/main.ts';
 import { cleanUpOnSignals } from './cli/signals.ts';
 import { openModel } from './onnx/reader.ts';
 import { opFor } from './ops/registry.ts';
+import { listTargets, loadTarget } from './target/load.ts';
 import { packageVersion } from './util/version.ts';
 
 process.setSourceMapsEnabled(true);
@@ -16,6 +17,7 @@ process.exitCode = await runCli(
     version: packageVersion(),
     openModel,
     knowsOp: (kind) => opFor(kind) !== undefined,
+    targets: { list: listTargets, load: loadTarget },
   },
   processIo(),
 );

@@ -1,6 +1,7 @@
 /** `wafc targets`: the machines wafc knows, and where their numbers come from. */
 import { Command } from 'commander';
 import type { Target } from '../ir/target.ts';
+import { usableCores } from '../target/cores.ts';
 import { formatBytes, formatCount, formatInteger } from '../util/format.ts';
 import { pairs, table } from '../util/table.ts';
 import { withExamples } from './arguments.ts';
@@ -18,17 +19,6 @@ export function targetsCommand(
   return command.action((name: string | undefined) =>
     run(() => (name === undefined ? all(targets.list()) : one(targets.load(name))), command),
   );
-}
-
-/** Cores of the rectangle that are in no defect. */
-export function usableCores({ width, height, defects }: Target): number {
-  const bad = new Uint8Array(width * height); // defects may overlap
-  for (const d of defects) {
-    for (let y = d.y; y < Math.min(height, d.y + d.height); y++) {
-      bad.fill(1, y * width + Math.min(width, d.x), y * width + Math.min(width, d.x + d.width));
-    }
-  }
-  return width * height - bad.reduce((sum, b) => sum + b, 0);
 }
 
 const all = (targets: readonly Target[]): Answer => ({
@@ -59,17 +49,17 @@ const all = (targets: readonly Target[]): Answer => ({
 });
 
 function one(target: Target): Answer {
-  const rows = Object.entries(target).flatMap(([field, value]): string[][] => {
-    if (field === 'name' || field === 'summary' || field === 'sources') return [];
-    const text = field === 'defects' ? `${target.defects.length} rectangles` : show(value);
-    return [[field, text, target.sources[field] ?? '']];
-  });
+  const { name, summary, sources, defects, ...numbers } = target;
+  const rows = Object.entries(numbers).flatMap(([field, value]) => rowsOf(field, value, sources));
   return {
     exitCode: 0,
     diagnostics: [],
     json: () => ({ schema: 'wafc.target/1', usableCores: usableCores(target), ...target }),
     text: () =>
-      `${target.name}: ${target.summary}\n${pairs([['usable cores', formatInteger(usableCores(target))]])}\n${table(
+      `${name}: ${summary}\n${pairs([
+        ['usable cores', formatInteger(usableCores(target))],
+        ['defects', `${defects.length} rectangles`],
+      ])}\n${table(
         [
           { head: 'field', align: 'left' },
           { head: 'value', align: 'left' },
@@ -80,11 +70,15 @@ function one(target: Target): Answer {
   };
 }
 
-function show(value: unknown): string {
-  if (typeof value === 'number') return formatInteger(value);
-  if (Array.isArray(value)) return value.map(show).join(', ');
-  if (typeof value !== 'object' || value === null) return String(value);
-  return Object.entries(value)
-    .map(([key, inner]) => `${key} ${show(inner)}`)
-    .join('; ');
+/** A row per number, as `sources` names them: `macsPerCycle.f16`. */
+function rowsOf(path: string, value: unknown, sources: Target['sources']): readonly (readonly string[])[] {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return Object.entries(value).flatMap(([key, inner]) => rowsOf(`${path}.${key}`, inner, sources));
+  }
+  const shown = Array.isArray(value)
+    ? value.join(' ')
+    : typeof value === 'number'
+      ? formatInteger(value)
+      : String(value);
+  return [[path, shown, sources[path] ?? sources[path.split('.')[0]] ?? '']];
 }
