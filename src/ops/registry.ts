@@ -12,6 +12,11 @@ import * as mathUnary from './math-unary.ts';
 import * as mathVariadic from './math-variadic.ts';
 import * as matmul from './matmul.ts';
 import * as einsum from './einsum.ts';
+import * as microsoft from './microsoft.ts';
+import * as quantize from './quantize.ts';
+import * as conv from './conv.ts';
+import * as pool from './pool.ts';
+import * as quantizeMatmul from './quantize-matmul.ts';
 import * as norm from './norm.ts';
 import * as normChannel from './norm-channel.ts';
 import { kindOf, type OpDef } from './op.ts';
@@ -39,6 +44,11 @@ const FAMILIES: readonly (readonly OpDef[])[] = [
   normChannel.ops,
   attention.ops,
   rotary.ops,
+  microsoft.ops,
+  quantize.ops,
+  conv.ops,
+  pool.ops,
+  quantizeMatmul.ops,
   wafc.ops,
 ];
 
