@@ -1,0 +1,210 @@
+/**
+ * Cycles of every op of a region program, on its fullest core. `cycles` is the calibrated estimate, `bound` what the
+ * machine cannot beat: no software overhead, ideal SIMD, the shortest way. The terms of an op add up to its cycles.
+ */
+import { type CollectiveOp, type ComputeOp, isCollective, type RegionProgram, type T } from '../ir/program.ts';
+import type { Target } from '../ir/target.ts';
+import { collectiveCost } from './collectives.ts';
+import { productCost, type VectorCost, vectorCost } from './compute.ts';
+import { EXP_PASSES, OVERHEAD_CYCLES, SCALAR_DIVISION_CYCLES } from './constants.ts';
+import { tileBytes, tileElements, tileShape, wireBytes } from './tile.ts';
+import { binaryPasses, unaryPasses } from './passes.ts';
+
+export interface CostTerm {
+  readonly what: string;
+  readonly cycles: number;
+}
+
+export interface OpCost {
+  /** Index into RegionProgram.ops. */
+  readonly op: number;
+  readonly cycles: number;
+  readonly bound: number;
+  readonly boundBy: 'compute' | 'sram' | 'latency' | 'bandwidth';
+  /** Multiply-accumulates of the fullest core. */
+  readonly macs: number;
+  /** Of a collective: by region axis, rows first. */
+  readonly algorithm?: string;
+  /** Of a collective: payload of the fullest core. */
+  readonly wavelets?: number;
+  readonly terms: readonly CostTerm[];
+}
+
+interface Place {
+  readonly program: RegionProgram;
+  readonly target: Target;
+}
+
+/** One entry per op, in order. Attention is charged for the full context. */
+export function costProgram(program: RegionProgram, target: Target): OpCost[] {
+  const place = { program, target };
+  return program.ops.map((op, index) => ({
+    op: index,
+    ...(isCollective(op) ? collective(op, place) : compute(op, place)),
+  }));
+}
+
+/** Sum over the ops: what one step takes when nothing overlaps. */
+export function totalCost(costs: readonly OpCost[]): { cycles: number; bound: number; macs: number } {
+  const sum = (key: 'cycles' | 'bound' | 'macs') => costs.reduce((n, c) => n + c[key], 0);
+  return { cycles: sum('cycles'), bound: sum('bound'), macs: sum('macs') };
+}
+
+type Cost = Omit<OpCost, 'op'>;
+
+/** Whole cycles per term, so that figures add up as they are printed; the bound never exceeds the estimate. */
+function made(terms: readonly CostTerm[], rest: Pick<Cost, 'bound' | 'boundBy'> & Partial<Cost>): Cost {
+  const whole = terms.map(({ what, cycles }) => ({ what, cycles: Math.ceil(cycles) })).filter((t) => t.cycles > 0);
+  const cycles = whole.reduce((n, t) => n + t.cycles, 0);
+  return { macs: 0, ...rest, bound: Math.min(cycles, Math.ceil(rest.bound)), cycles, terms: whole };
+}
+
+function collective(op: CollectiveOp, { program, target }: Place): Cost {
+  const bytes = op.inputs.reduce((n, t) => n + wireBytes(program.tensors[t], program.shape), 0);
+  const wavelets = Math.ceil(bytes / target.waveletBytes);
+  const cost = collectiveCost(op, wavelets, { shape: program.shape, target });
+  const overhead = cost.algorithm === 'none' ? 0 : OVERHEAD_CYCLES;
+  return made(
+    [
+      { what: 'wavelets', cycles: cost.stream },
+      { what: 'hops', cycles: cost.distance },
+      { what: 'ramps', cycles: cost.depth },
+      { what: 'software', cycles: overhead },
+    ],
+    {
+      bound: cost.bound,
+      boundBy: cost.distance + cost.depth >= cost.stream ? 'latency' : 'bandwidth',
+      algorithm: cost.algorithm,
+      wavelets,
+    },
+  );
+}
+
+const COPY = { passes: 1, reads: 1 } as const;
+
+function compute(op: ComputeOp, place: Place): Cost {
+  switch (op.op) {
+    case 'gemv':
+      return gemv(op, place);
+    case 'attend':
+      return attend(op, place);
+    case 'embed':
+    case 'append':
+      return vector(place, op.op === 'append' ? op.x : op.out, COPY);
+    case 'unary':
+      return vector(place, op.x, { passes: unaryPasses(op.fn), reads: 1 });
+    case 'binary':
+      return vector(place, op.out, { passes: binaryPasses(op.fn), reads: 2 });
+    case 'sum_squares':
+      return vector(place, op.x, { passes: 1, reads: 1 });
+    case 'moments':
+      // Mean, then squared differences: two passes each (subtract, multiply-add).
+      return vector(place, op.x, { passes: 3, reads: 1 });
+    case 'rms_apply':
+      return vector(place, op.x, { passes: op.gamma === null ? 1 : 2, reads: 1, scalars: 2 * rowsOf(place, op.sums) });
+    case 'layer_apply': {
+      const passes = 2 + (op.gamma === null ? 0 : 1) + (op.beta === null ? 0 : 1);
+      return vector(place, op.x, { passes, reads: 1, scalars: (2 * rowsOf(place, op.moments)) / 3 });
+    }
+    case 'rope':
+      return vector(place, op.x, { passes: 3, reads: 2 });
+    case 'softmax_finish':
+      return vector(place, op.o, { passes: 1, reads: 1, scalars: rowsOf(place, op.stats) / 2 });
+    case 'shard':
+    case 'slice':
+    case 'select':
+    case 'concat':
+    case 'token': {
+      // A copy that its neighbours' vector instructions make on their way: no overhead of its own (assumed).
+      const cost = vectorOf(place, op.out, COPY);
+      return made([{ what: 'copy', cycles: cost.cycles }], cost);
+    }
+  }
+}
+
+/** Elements that the core holds of small tensors of statistics. */
+const rowsOf = ({ program }: Place, t: T): number => tileElements(program.tensors[t], program.shape);
+
+interface VectorWork {
+  readonly passes: number;
+  readonly reads: number;
+  /** Scalar divisions and square roots. */
+  readonly scalars?: number;
+}
+
+function vectorOf({ program, target }: Place, t: T, { passes, reads, scalars = 0 }: VectorWork): VectorCost {
+  const tensor = program.tensors[t];
+  const elements = tileElements(tensor, program.shape);
+  const cost = vectorCost({ elements, passes, reads, dtype: tensor.dtype }, target);
+  return { ...cost, cycles: cost.cycles + scalars * SCALAR_DIVISION_CYCLES };
+}
+
+/**
+ * The fitted overhead of a vector operation already holds the short vectors of the calibration plans (up to about 35
+ * elements a core), so work is charged where it exceeds that.
+ */
+const vectorTerms = (cycles: number): CostTerm[] => [
+  { what: 'vector', cycles },
+  { what: 'software', cycles: Math.max(0, OVERHEAD_CYCLES - cycles) },
+];
+
+function vector(place: Place, t: T, work: VectorWork): Cost {
+  const cost = vectorOf(place, t, work);
+  return made(vectorTerms(cost.cycles), cost);
+}
+
+function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target }: Place): Cost {
+  const { tensors, shape } = program;
+  const [x, weight, out] = [tensors[op.x], tensors[op.weight], tensors[op.out]];
+  const elements = tileElements(weight, shape);
+  const macs = elements * tileShape(x, shape)[0];
+  const bytes = tileBytes(weight, shape);
+  const cost = productCost({ macs, elements, bytes, dtype: weight.dtype, x: x.dtype, sum: out.dtype }, target);
+  const { multiply, unpack, bound, boundBy } = cost;
+  return made(
+    [
+      { what: 'multiply', cycles: multiply },
+      { what: 'unpack', cycles: unpack },
+      { what: 'software', cycles: OVERHEAD_CYCLES },
+    ],
+    { bound, boundBy, macs },
+  );
+}
+
+/**
+ * Two products and a softmax over the core's own positions: queries against keys, weights against values. Every
+ * query feature meets every position once, and so does every output feature.
+ */
+function attend(op: Extract<ComputeOp, { op: 'attend' }>, { program, target }: Place): Cost {
+  const { tensors, shape } = program;
+  const tileOf = (t: T): number[] => tileShape(tensors[t], shape);
+  const [tokens, queryFeatures] = tileOf(op.q);
+  const positions = tileOf(op.keys)[0];
+  const product = (state: T, features: number) => {
+    const { dtype } = tensors[state];
+    const held = { elements: tileElements(tensors[state], shape), bytes: tileBytes(tensors[state], shape) };
+    const macs = tokens * positions * features;
+    return { macs, ...productCost({ macs, ...held, dtype, x: tensors[op.q].dtype, sum: dtype }, target) };
+  };
+  const scores = product(op.keys, queryFeatures);
+  const mixed = product(op.values, tileOf(op.out)[1]);
+  const weights = tokens * positions * tileOf(op.stats)[1];
+  // Scale, running maximum, exponential, sum.
+  const softmax = vectorCost(
+    { elements: weights, passes: EXP_PASSES + 3, reads: 1, dtype: tensors[op.q].dtype },
+    target,
+  );
+  return made(
+    [
+      { what: 'multiply', cycles: scores.multiply + mixed.multiply },
+      { what: 'unpack', cycles: scores.unpack + mixed.unpack },
+      { what: 'software', cycles: 2 * OVERHEAD_CYCLES },
+      ...vectorTerms(softmax.cycles),
+    ],
+    {
+      bound: scores.bound + mixed.bound + softmax.bound,
+      boundBy: scores.boundBy,
+      macs: scores.macs + mixed.macs,
+    },
+  );
+}
