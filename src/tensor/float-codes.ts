@@ -97,18 +97,28 @@ function decodeMini(mini: MiniFormat, code: number): number {
 }
 
 /**
- * The code of each f32. Overflow: f16 and bf16 become infinite; with `saturate` the narrower ones become their
- * largest value (infinities too), without it NaN or infinity as ONNX Cast says. f8e8m0 drops the sign and rounds
- * to the nearest power of two, ties up. The types without NaN turn it into their largest value.
+ * What the 8-bit floats make of values beyond their range. `saturate`: their largest value, for infinities too;
+ * `finite`: the same, but an infinity stays one where the type has it; `special`: NaN, or infinity (f8e5m2).
  */
-export function encodeFloats(dtype: DType, bits: Uint32Array, into: Uint8Array | Uint16Array, saturate: boolean): void {
+export type Overflow = 'saturate' | 'finite' | 'special';
+
+/**
+ * The code of each f32. f16 and bf16 overflow to infinity, the 6- and 4-bit floats always to their largest value,
+ * which NaN becomes, too. f8e8m0 drops the sign and rounds to the nearest power of two, ties up.
+ */
+export function encodeFloats(
+  dtype: DType,
+  bits: Uint32Array,
+  into: Uint8Array | Uint16Array,
+  overflow: Overflow,
+): void {
   if (dtype === 'f16') for (let i = 0; i < bits.length; i++) into[i] = encodeHalf(bits[i]);
   else if (dtype === 'bf16') for (let i = 0; i < bits.length; i++) into[i] = encodeBrain(bits[i]);
-  else if (dtype === 'f8e8m0') for (let i = 0; i < bits.length; i++) into[i] = encodeScale(bits[i], saturate);
+  else if (dtype === 'f8e8m0') for (let i = 0; i < bits.length; i++) into[i] = encodeScale(bits[i], overflow);
   else {
     const mini = FORMATS[dtype];
     if (mini === undefined) throw new TypeError(`${dtype} has no encoding`);
-    for (let i = 0; i < bits.length; i++) into[i] = encodeMini(mini, bits[i], saturate);
+    for (let i = 0; i < bits.length; i++) into[i] = encodeMini(mini, bits[i], overflow);
   }
 }
 
@@ -126,15 +136,15 @@ function encodeBrain(bits: number): number {
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
-function encodeScale(bits: number, saturate: boolean): number {
+function encodeScale(bits: number, overflow: Overflow): number {
   const magnitude = bits & 0x7fffffff;
   if (magnitude > F32_INFINITY) return 255;
   if (magnitude < 0x800000) return magnitude < 0x600000 ? 0 : 1;
   const code = (magnitude + 0x400000) >>> 23;
-  return code < 255 ? code : saturate ? 254 : 255;
+  return code < 255 ? code : overflow === 'special' ? 255 : 254;
 }
 
-function encodeMini(mini: MiniFormat, bits: number, saturate: boolean): number {
+function encodeMini(mini: MiniFormat, bits: number, overflow: Overflow): number {
   const magnitude = bits & 0x7fffffff;
   const sign = bits >>> 31 ? mini.signBit : 0;
   if (magnitude > F32_INFINITY)
@@ -148,7 +158,8 @@ function encodeMini(mini: MiniFormat, bits: number, saturate: boolean): number {
       ((magnitude + (1 << (shift - 1)) - 1 + ((magnitude >>> shift) & 1)) >>> shift) -
       ((127 - mini.bias) << mini.mantissa);
   else code = roundSmall(magnitude, mini.bias - 1 + mini.mantissa);
-  if (code > mini.maxCode) code = saturate ? mini.maxCode : mini.overflow;
+  if (code > mini.maxCode) code = overflow === 'special' ? mini.overflow : mini.maxCode;
+  if (magnitude === F32_INFINITY && overflow === 'finite' && mini.overflow !== mini.nan) code = mini.overflow;
   if (mini.unsignedZero) return code === 0 || code === mini.nan ? code : sign | code;
   return sign | code;
 }

@@ -72,8 +72,8 @@ export function unpackInto(dtype: DType, bytes: Uint8Array, out: TensorData): vo
   } else throw new TypeError(`an array of ${dtype} cannot be a ${out.constructor.name}`);
 }
 
-/** Packed bytes of `data`. `saturate` is for the 8-bit floats, as in {@link roundTo}. */
-export function pack(dtype: DType, data: TensorData, saturate = true): Uint8Array {
+/** Packed bytes of `data`. Values that `dtype` can hold come back from {@link unpack} as they were; others are rounded. */
+export function pack(dtype: DType, data: TensorData): Uint8Array {
   const own = packedView(dtype, data);
   if (own !== undefined) return own.slice();
   const bits = DTYPE_BITS[dtype];
@@ -85,7 +85,7 @@ export function pack(dtype: DType, data: TensorData, saturate = true): Uint8Arra
     const floats = data instanceof Float32Array ? data : Float32Array.from(data);
     if (dtype === 'f32') return bytesOf(floats);
     const codes = bits === 16 ? new Uint16Array(data.length) : new Uint8Array(data.length);
-    encodeFloats(dtype, new Uint32Array(floats.buffer, floats.byteOffset, floats.length), codes, saturate);
+    encodeFloats(dtype, new Uint32Array(floats.buffer, floats.byteOffset, floats.length), codes, 'finite');
     return bits < 8 ? packCodes(bits, codes) : bytesOf(codes);
   }
   if (bits < 8) return packCodes(bits, Uint8Array.from(data));
@@ -116,7 +116,7 @@ export function roundTo(dtype: DType, data: Float32Array, saturate = true): Floa
   const table = decodeTable(dtype);
   for (let at = 0; at < bits.length; at += codes.length) {
     const block = bits.subarray(at, at + codes.length);
-    encodeFloats(dtype, block, codes, saturate);
+    encodeFloats(dtype, block, codes, saturate ? 'saturate' : 'special');
     for (let i = 0; i < block.length; i++) block[i] = table[codes[i]];
   }
   return data;
