@@ -124,7 +124,7 @@ function decodeRuns(
       if (!run.packed && reader.pos > run.offset) reader.varint(end); // the tag, seen by the skim
       if (index === entries) return entries + 1;
       if (fixed > 0) {
-        if (run.wire !== (fixed === 4 ? 5 : 1)) reader.malformed('a float of another wire type');
+        if (!run.packed && run.wire !== (fixed === 4 ? 5 : 1)) reader.malformed('a float of another wire type');
         reader.fixed(fixed, end, out, index * fixed);
       } else {
         if (!run.packed && run.wire !== 0) reader.malformed('an integer of another wire type');

@@ -70,7 +70,10 @@ export class WireReader {
       });
     while (this.pos < end) {
       const tag = this.tag(end);
-      if (!visit(tag >>> 3, tag & 7)) this.skip(tag & 7, end);
+      if (!visit(tag >>> 3, tag & 7)) {
+        this.charge(16); // nothing is kept, but a file of nothing else must not take minutes
+        this.skip(tag & 7, end);
+      }
       if (this.pos > end) this.malformed('a field runs past the end of its message');
     }
     this.depth--;
