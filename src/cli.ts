@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 /** The `wafc` command: puts the real drivers behind the commands. No logic. */
+import { PASSES } from '../passes/index.ts';
 import { processIo } from './cli/io.ts';
 import { runCli } from './cli/main.ts';
 import { cleanUpOnSignals } from './cli/signals.ts';
+import { compile } from './driver/compile.ts';
 import { openModel } from './onnx/reader.ts';
 import { opFor } from './ops/registry.ts';
 import { listTargets, loadTarget } from './target/load.ts';
@@ -15,8 +17,10 @@ process.exitCode = await runCli(
   process.argv.slice(2),
   {
     version: packageVersion(),
+    compile,
     openModel,
     knowsOp: (kind) => opFor(kind) !== undefined,
+    passes: PASSES,
     targets: { list: listTargets, load: loadTarget },
   },
   processIo(),

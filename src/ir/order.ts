@@ -16,13 +16,13 @@ export interface Order {
 }
 
 /**
- * Post-order over nodes 0..count-1 from `roots`. `operandsOf` lists the nodes that must come first, in order
+ * Post-order over nodes 0..count-1 from `roots`. `before` lists the nodes that must come first, in order
  * and possibly with repetitions; it is asked once per node.
  */
 export function canonicalOrder(
   count: number,
   roots: Iterable<number>,
-  operandsOf: (node: number) => readonly number[],
+  before: (node: number) => readonly number[],
 ): Order {
   const unseen = 0;
   const open = 1;
@@ -33,7 +33,7 @@ export function canonicalOrder(
   for (const root of roots) {
     if (state[root] !== unseen) continue;
     state[root] = open;
-    path.push({ node: root, operands: operandsOf(root), next: 0 });
+    path.push({ node: root, operands: before(root), next: 0 });
     while (path.length > 0) {
       const top = path[path.length - 1];
       if (top.next === top.operands.length) {
@@ -49,7 +49,7 @@ export function canonicalOrder(
       }
       if (state[operand] === unseen) {
         state[operand] = open;
-        path.push({ node: operand, operands: operandsOf(operand), next: 0 });
+        path.push({ node: operand, operands: before(operand), next: 0 });
       }
     }
   }

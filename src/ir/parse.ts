@@ -96,7 +96,7 @@ function graphAt(parser: Parser, outerOpset: number): Graph {
   const ids = values.numbering();
   const order = [...ids.keys()].sort((a, b) => ids[a] - ids[b]);
   const at = (v: number): ValueId => ids[v];
-  const renumber = (list: readonly (ValueId | null)[]) => list.map((v) => (v === null ? null : at(v)));
+  const renumber = (old: readonly (ValueId | null)[]) => old.map((v) => (v === null ? null : at(v)));
   const sorted = <V>(map: ReadonlyMap<number, V>): Map<ValueId, V> =>
     new Map([...map].map(([v, x]): [ValueId, V] => [at(v), x]).sort(([a], [b]) => a - b));
   return {

@@ -41,7 +41,7 @@ function mappingLines({ programs, groups }: Mapping, stages: Stages | undefined)
 }
 
 function programLines(program: RegionProgram, name: string): string[] {
-  const { shape, tokens, context, tensors, ops, inputs, outputs, caches } = program;
+  const { shape, tokens, context, tensors, ops, inputs, outputs, caches, results } = program;
   const tensorName = (t: number): string => tensors[t]?.name ?? `?${t}`;
   const given = inputs.map((input) => (input === null ? '_' : `${tensorName(input.tensor)} (${input.kind})`));
   const left = outputs.map((output) => (output === null ? '_' : tensorName(output)));
@@ -50,6 +50,7 @@ function programLines(program: RegionProgram, name: string): string[] {
       `${given.join(', ') || '()'} -> ${left.join(', ') || '()'}`,
     ...tensors.map((t) => `    ${t.role} ${t.name}: ${printLayout(t)}`),
     ...caches.map((c) => `    cache ${tensorName(c.state)}: ${c.heads} heads of ${c.width}, ${c.past} -> ${c.present}`),
+    ...(results.length === 0 ? [] : [`    results ${results.map(tensorName).join(' ')}`]),
     ...ops.map((op, i) => `    ${i}: ${printProgramOp(op, tensorName)}${op.node === '' ? '' : `  // ${op.node}`}`),
   ];
 }
@@ -97,14 +98,19 @@ const memoryLines = ({ maps }: Memory): string[] =>
     ),
   ]);
 
-function scheduleLines({ perTemplate, cyclesPerToken }: Schedule, stages: Stages | undefined): string[] {
-  const { calibrated, bound } = cyclesPerToken;
+function scheduleLines({ perTemplate, sends, host, cyclesPerStep }: Schedule, stages: Stages | undefined): string[] {
+  const took = (t: { cycles: number; bound: number }): string => `${t.cycles} cycles, at least ${t.bound}`;
   return [
-    `schedule: ${calibrated} cycles a token, at least ${bound}`,
+    `schedule: ${took({ cycles: cyclesPerStep.calibrated, bound: cyclesPerStep.bound })} a step; ` +
+      `host ${host.bytesIn} bytes in, ${host.bytesOut} out`,
     ...perTemplate.flatMap((rows, i) => [
       `  ${templateName(stages, i)}`,
-      ...rows.map((r) => `    op ${r.op}: from ${r.start}, ${r.cycles} cycles, at least ${r.bound}`),
+      ...rows.map((r) => {
+        const how = r.algorithm === undefined ? r.boundBy : `${r.boundBy}, ${r.algorithm}`;
+        return `    op ${r.op}: from ${r.start}, ${took(r)} (${how})`;
+      }),
     ]),
+    ...sends.map((send) => `  send ${send.from} -> ${send.to}: ${took(send)}`),
   ];
 }
 

@@ -48,7 +48,7 @@ function graphLines(graph: Graph, opset: number | null, top: boolean, options: P
     const [first, ...rest] = opText(op, graph, opset, options);
     body.push(first, ...rest);
   }
-  for (const value of [...pending]) define(value);
+  for (const value of pending) define(value); // deleting what is visited is safe in a Set
   return [head, ...body.map((line) => `  ${line}`), '}'];
 }
 
