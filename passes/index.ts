@@ -9,7 +9,12 @@ import fuseNorms from './1-graph/fuse-norms.ts';
 import inlineBranches from './1-graph/inline-branches.ts';
 import liftTokens from './1-graph/lift-tokens.ts';
 import splitLinears from './1-graph/split-linears.ts';
+import bindLengths from './3-partition/bind-lengths.ts';
+import chooseRegions from './3-partition/choose-regions.ts';
 import splitStages from './3-partition/split-stages.ts';
+import assignMemory from './4-place/assign-memory.ts';
+import placeSerpentine from './4-place/place-serpentine.ts';
+import predictCycles from './5-schedule/predict-cycles.ts';
 
 export const PASSES: PassRegistry = [
   inlineBranches,
@@ -21,5 +26,10 @@ export const PASSES: PassRegistry = [
   liftTokens,
   splitLinears,
   deadCode,
+  bindLengths,
   splitStages,
+  chooseRegions,
+  placeSerpentine,
+  assignMemory,
+  predictCycles,
 ];

@@ -23,7 +23,7 @@ export default definePass({
       const counts = new Map<number, number>();
       for (const s of group) counts.set(stages.stages[s].template, (counts.get(stages.stages[s].template) ?? 0) + 1);
       return mapMemory(
-        [...counts].map(([t, n]) => ({ program: mapping.programs[t], stages: n })),
+        [...counts].map(([t, n]) => ({ program: mapping.programs[t], stageCount: n })),
         mode.batch,
         target,
       );

@@ -21,7 +21,7 @@ export default definePass({
     const { stages, mapping, target } = program;
     const sizes = mapping.groups.map((g) => mapping.programs[stages.stages[g[0]].template].shape);
     const placed = placeSerpentine(sizes, target);
-    if (placed === undefined)
+    if (!placed.fits)
       fail({
         code: 'fit/fabric',
         message: `${sizes.length} regions do not fit the ${target.width}x${target.height} cores of ${target.name}`,
@@ -30,7 +30,7 @@ export default definePass({
       'cores used',
       sizes.reduce((n, { width, height }) => n + width * height, 0),
     );
-    const regions = placed.rects.map((rect, i) => ({
+    const regions = placed.regions.map((rect, i) => ({
       stages: mapping.groups[i],
       ...rect,
       width: sizes[i].width,

@@ -84,15 +84,30 @@ export interface Memory {
   readonly maps: readonly { readonly buffers: readonly Buffer[]; readonly peakBytes: number }[];
 }
 
-/** Predicted cycles, per template and per token; see src/cost. */
+/** One op of a template in a step: when it starts, what it takes, what nothing could beat. */
+export interface ScheduledOp {
+  readonly op: number;
+  readonly start: number;
+  readonly cycles: number;
+  readonly bound: number;
+  readonly boundBy: 'compute' | 'sram' | 'latency' | 'bandwidth';
+  /** Of collectives. */
+  readonly algorithm?: string;
+}
+/** Predicted cycles of a step (a token in stream mode, a sequence in whole mode); see src/cost. */
 export interface Schedule {
-  readonly perTemplate: readonly {
-    readonly op: number;
-    readonly start: number;
+  readonly perTemplate: readonly (readonly ScheduledOp[])[];
+  /** Activations from region to region, and results of the last region nowhere: one entry per boundary. */
+  readonly sends: readonly {
+    readonly from: number;
+    readonly to: number;
     readonly cycles: number;
     readonly bound: number;
-  }[][];
-  readonly cyclesPerToken: { readonly calibrated: number; readonly bound: number };
+  }[];
+  /** Bytes between host and mesh per step. */
+  readonly host: { readonly bytesIn: number; readonly bytesOut: number };
+  /** On the mesh, without the host. */
+  readonly cyclesPerStep: { readonly calibrated: number; readonly bound: number };
 }
 
 export const FACTS = ['stages', 'mapping', 'placement', 'memory', 'schedule'] as const;

@@ -189,6 +189,8 @@ export interface RegionProgram {
   /** As in Stage.weights. */
   readonly weights: readonly T[];
   readonly caches: readonly Cache[];
+  /** First outputs of the stage's graph ops, in order: what verify compares op by op. */
+  readonly results: readonly T[];
 }
 
 export const isCollective = (op: ProgramOp): op is CollectiveOp & { readonly node: string } =>

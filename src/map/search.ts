@@ -102,7 +102,7 @@ export class RegionSearch {
       const picks = choices.map((list, p) => cheapest(list, (c) => c.cycles + price * area(c.shape) * regionsOf[p]));
       const sizes = groups.map((g) => picks[partOf(g)].shape);
       if (sizes.reduce((n, s) => n + area(s), 0) > target.width * target.height) continue;
-      if (placeSerpentine(sizes, target) === undefined) continue;
+      if (!placeSerpentine(sizes, target).fits) continue;
       const programs = templates.map((_, t) => this.program(t, picks[parts.findIndex((p) => p.includes(t))].shape));
       return { found: { programs, groups, cycles: picks.reduce((n, c) => n + c.cycles, 0) } };
     }
@@ -157,7 +157,7 @@ export class RegionSearch {
       const key = [...counts].join(';');
       if (seen.has(key)) continue;
       seen.add(key);
-      const held = [...counts].map(([t, n]) => ({ program: this.program(t, shape), stages: n }));
+      const held = [...counts].map(([t, n]) => ({ program: this.program(t, shape), stageCount: n }));
       const map = mapMemory(held, this.input.mode.batch, this.input.target);
       if (worst === undefined || map.peakBytes > worst.map.peakBytes)
         worst = { map, shape, stages: group.map((s) => stages[s].name) };

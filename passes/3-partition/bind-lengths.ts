@@ -1,0 +1,97 @@
+/**
+ * bind-lengths: how the model will be run, and for how long a context.
+ *
+ * Before  a token graph with open lengths S (sequence) and P (past).
+ * After   mode `stream` when all attention is causal: one token a step, KV resident, S and P stay run-time values up to the
+ *         context. Mode `whole` otherwise: S is bound to the context. The context is what was asked for, or the largest
+ *         power of two up to 4096 for which the model has positions.
+ * Skips   nothing: a context beyond the model's positions is an error that says how far they go.
+ */
+import { fail } from '../../src/diag/diagnostic.ts';
+import { bindDim, type Dim, symbolsOf } from '../../src/ir/dim.ts';
+import type { Program, RunMode } from '../../src/ir/facts.ts';
+import type { Graph } from '../../src/ir/graph.ts';
+import type { ValueId } from '../../src/ir/ids.ts';
+import { inferTypes } from '../../src/frontend/infer.ts';
+import { Probe } from '../../src/lift/probe.ts';
+import { definePass } from '../../src/pass/pass.ts';
+
+const DEFAULT_CONTEXT = 4096;
+
+export default definePass({
+  name: 'bind-lengths',
+  summary: 'decide between streaming and whole sequences; bind the context',
+  requires: [],
+  provides: [],
+  preserves: [],
+  numerics: 'exact',
+  options: {},
+  run(program) {
+    const { graph, mode } = program;
+    const attention = graph.ops.filter((op) => op.kind === 'wafc.attention');
+    const streams =
+      attention.length > 0 &&
+      attention.every((op) => op.attrs.causal === 1) &&
+      !graph.ops.some((op) => op.kind === 'wafc.tokens') &&
+      isOpen(graph, 'S');
+    const kind = streams ? 'stream' : 'whole';
+    const fixed = streams ? undefined : fixedTokens(graph);
+    const context = fixed ?? contextFor(program, kind, mode.context);
+    const bound: RunMode = { ...mode, kind, context };
+    if (kind === 'stream') return { ...program, mode: bound };
+    return { ...program, mode: bound, graph: inferTypes(graph, (d) => bindDim(d, { S: context })) };
+  },
+});
+
+const isOpen = (graph: Graph, symbol: string): boolean =>
+  graph.inputs.some((v) => graph.types[v].shape.some((d) => symbolsOf(d).includes(symbol)));
+
+/** Tokens of a model whose sequence length is not open. */
+function fixedTokens(graph: Graph): number | undefined {
+  if (isOpen(graph, 'S')) return undefined;
+  const dims: Dim[] = graph.ops
+    .filter((op) => op.kind.startsWith('wafc.'))
+    .map((op) => graph.types[op.outputs[0] as ValueId].shape[1]);
+  const known = dims.filter((d): d is number => typeof d === 'number');
+  return known.length === 0 ? 1 : Math.max(...known);
+}
+
+function contextFor(program: Program, kind: RunMode['kind'], asked: number): number {
+  if (asked > 0) {
+    const problem = missingPositions(program, kind, asked);
+    if (problem === undefined) return asked;
+    let most = 1;
+    while (missingPositions(program, kind, most * 2) === undefined) most *= 2;
+    fail({
+      code: 'compile/context',
+      message: `a context of ${asked} is longer than the model's positions: ${problem}`,
+      notes: [`--context ${most} works`],
+    });
+  }
+  for (let n = DEFAULT_CONTEXT; n > 1; n /= 2) if (missingPositions(program, kind, n) === undefined) return n;
+  return 1;
+}
+
+/** What is missing at position `context - 1`; undefined when nothing is. */
+function missingPositions({ graph, roles }: Program, kind: RunMode['kind'], context: number): string | undefined {
+  const hasPast = kind === 'stream' && [...roles.values()].some((r) => r.kind === 'past');
+  const probe = new Probe(graph, roles, hasPast ? { sequence: 1, past: context - 1 } : { sequence: context, past: 0 });
+  const fromHost = (v: ValueId): boolean =>
+    !graph.ops.some((op) => op.outputs.includes(v) && op.kind.startsWith('wafc.')) && !graph.constants.has(v);
+  for (const op of graph.ops) {
+    if (op.kind === 'wafc.embedding') {
+      const [table, index] = op.inputs as ValueId[];
+      const rows = graph.types[table].shape[0];
+      const worst = Math.max(0, ...probe.tensor(index).data);
+      if (typeof rows === 'number' && worst >= rows) return `${graph.names[table]} has ${rows} rows`;
+    }
+    if (op.kind !== 'wafc.rope') continue;
+    for (const v of op.inputs.slice(1)) {
+      if (v === null || !fromHost(v)) continue;
+      const [, rows] = probe.tensor(v).shape;
+      if (rows !== probe.size.sequence && rows !== 1)
+        return `${graph.names[v]} has ${rows} rows for ${probe.size.sequence} tokens`;
+    }
+  }
+  return undefined;
+}

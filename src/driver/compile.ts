@@ -1,0 +1,178 @@
+/** `wafc compile` on one page: open -> import -> bind -> passes -> plan -> report. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Answer, CompileArguments, Effects } from '../cli/drivers.ts';
+import { Diagnosed, type Diagnostic, fail } from '../diag/diagnostic.ts';
+import { bindInput } from '../frontend/bind.ts';
+import { exportModel } from '../frontend/export.ts';
+import { importOnnx } from '../frontend/import.ts';
+import { inferTypes } from '../frontend/infer.ts';
+import { symbolsOf } from '../ir/dim.ts';
+import type { Program } from '../ir/facts.ts';
+import type { Graph } from '../ir/graph.ts';
+import { openModel } from '../onnx/reader.ts';
+import { writeModel } from '../onnx/writer.ts';
+import { opFor } from '../ops/registry.ts';
+import { checkPassNames, observersFor } from '../pass/flags.ts';
+import { type Observer, type RunOptions, runPasses, verifyWith } from '../pass/manager.ts';
+import { parsePassList } from '../pass/pass-list.ts';
+import { PASSES } from '../../passes/index.ts';
+import { buildPlan, type Draft, type Planned } from '../plan/build.ts';
+import type { Plan } from '../plan/types.ts';
+import { writePlanJson, writeWeights } from '../plan/write.ts';
+import { buildReport, noFitReport } from '../report/report.ts';
+import { renderReport } from '../report/text.ts';
+import { loadTarget } from '../target/load.ts';
+import { writeFileAtomic, writeFolderAtomic } from '../util/files.ts';
+import { verifyGraph } from '../verify/graph.ts';
+import { packageVersion } from '../util/version.ts';
+import { PIPELINE } from './pipeline.ts';
+import { remediesFor } from './remedies.ts';
+
+/** The model's graph with batch and bound inputs fixed, ready for passes. */
+export interface Loaded {
+  readonly graph: Graph;
+  readonly roles: Program['roles'];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * Opens a model for compiling or for reference runs.
+ * @throws Diagnosed for what is wrong with the file, and for dims that nothing binds.
+ */
+export function loadModel(path: string, batch: number, bindings: Readonly<Record<string, number>>): Loaded {
+  const { graph: imported, roles } = importOnnx(openModel(path), { bindings: { B: batch, ...bindings } });
+  const diagnostics: Diagnostic[] = [];
+  let graph = imported;
+  for (const [name, role] of roles.byName) {
+    if (role.kind !== 'bound') continue;
+    const value = bindings[name] ?? 1;
+    graph = inferTypes(bindInput(graph, name, value));
+    diagnostics.push({
+      code: 'compile/bound-input',
+      severity: 'remark',
+      message: `input ${name} is bound to ${value}: one plan serves an empty past, too`,
+    });
+  }
+  const open = new Set(graph.inputs.flatMap((v) => graph.types[v].shape.flatMap(symbolsOf)));
+  const unbound = [...open].filter((s) => s !== 'S' && s !== 'P');
+  if (unbound.length > 0) {
+    fail({
+      code: 'compile/unbound-dim',
+      message: `dims ${unbound.join(', ')} of the inputs are not bound`,
+      notes: unbound.map((s) => `give it a value: --bind ${s}=N`),
+    });
+  }
+  return { graph, roles: roles.byName, diagnostics };
+}
+
+/** Compiles; writes the plan directory when asked to. A model that does not fit is an answer, with remedies that were tried. */
+export async function compile(args: CompileArguments, effects: Effects): Promise<Answer> {
+  checkPassNames(args.flags, PASSES);
+  const target = loadTarget(args.target);
+  const loaded = loadModel(args.model, args.batch ?? 1, args.bindings);
+  const diagnostics: Diagnostic[] = [...loaded.diagnostics];
+  const start: Program = {
+    graph: loaded.graph,
+    target,
+    mode: { kind: 'stream', batch: args.batch ?? 1, context: args.context ?? 0 },
+    roles: loaded.roles,
+  };
+  const options = {
+    context: args.context ?? null,
+    batch: args.batch ?? 1,
+    objective: args.objective,
+    seed: args.seed,
+    bindings: args.bindings,
+  };
+  let bound: Program | undefined;
+  const keepBound: Observer = ({ step, after }) => {
+    if (step.pass.name === 'bind-lengths') bound = after;
+  };
+  let program: Program;
+  try {
+    program = runPipeline(start, args, effects, diagnostics, keepBound);
+  } catch (error) {
+    if (
+      !(error instanceof Diagnosed) ||
+      bound === undefined ||
+      !error.diagnostics.some((d) => d.code.startsWith('fit/'))
+    )
+      throw error;
+    const tried = remediesFor(bound);
+    const found = error.diagnostics.map((d) => (d.code.startsWith('fit/') ? { ...d, remedies: tried } : d));
+    const report = noFitReport(bound, loaded.graph, options, found);
+    return { exitCode: 1, diagnostics: [...diagnostics, ...found], text: () => '', json: () => report };
+  }
+  if (program.schedule === undefined) {
+    return {
+      exitCode: 0,
+      diagnostics,
+      text: () => 'the pass list ends before a plan; nothing was written\n',
+      json: () => ({ schema: 'wafc.partial/1', fits: null }),
+    };
+  }
+  const draft = buildPlan(program as Planned, { generator: generator(), imported: loaded.graph, options });
+  const plan =
+    args.output === undefined ? draft.plan : await writePlan(args.output, draft, loaded.graph, args.weights, effects);
+  const report = buildReport(plan);
+  return { exitCode: 0, diagnostics, text: () => renderReport(plan, report), json: () => report };
+}
+
+function runPipeline(
+  start: Program,
+  { flags, seed }: CompileArguments,
+  effects: Effects,
+  diagnostics: Diagnostic[],
+  keep: Observer,
+): Program {
+  const steps = flags.passes === undefined ? PIPELINE : parsePassList(flags.passes, PASSES);
+  const { observers, summary } = observersFor(flags, { write: effects.show, writeFile: writeFileAtomic });
+  const options: RunOptions = {
+    seed,
+    limit: flags.bisectLimit ?? Number.POSITIVE_INFINITY,
+    skip: flags.skip,
+    verify: flags.verifyEach ? verifyWith([(p) => verifyGraph(p.graph, GRAPH_RULES)]) : () => [],
+    observers: [keep, ...observers, ({ index }) => effects.progress.update(index + 1, steps.length, 'passes')],
+    report: (d) => diagnostics.push(d),
+    now: effects.now,
+  };
+  const program = runPasses(start, steps, options);
+  effects.progress.clear();
+  const tables = summary();
+  if (tables !== '') effects.show(tables);
+  return program;
+}
+
+/** Writes the plan directory whole or not at all. A folder that is no plan is never replaced. */
+async function writePlan(
+  output: string,
+  draft: Draft,
+  graph: Graph,
+  weights: boolean,
+  effects: Effects,
+): Promise<Plan> {
+  let plan = draft.plan;
+  const mayReplace = (existing: string): void => {
+    if (!existsSync(join(existing, 'plan.json'))) {
+      fail({
+        code: 'compile/output',
+        message: `${output} exists and is not a plan`,
+        notes: ['choose another folder with -o, or remove it'],
+      });
+    }
+  };
+  await writeFolderAtomic(output, mayReplace, (folder) => {
+    if (weights) {
+      plan = writeWeights(draft, folder, effects.progress);
+      writeModel(join(folder, 'model.onnx'), exportModel(graph, generator()));
+    }
+    writePlanJson(plan, folder);
+    writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(buildReport(plan), null, 2)}\n`);
+  });
+  return plan;
+}
+
+const GRAPH_RULES = { since: (kind: string): readonly number[] | undefined => opFor(kind)?.since };
+
+const generator = (): string => `wafc ${packageVersion()}`;

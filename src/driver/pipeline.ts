@@ -1,0 +1,47 @@
+/** The pipeline: every entry with its reason. Names and options of the passes: `wafc passes`. */
+import cse from '../../passes/1-graph/cse.ts';
+import deadCode from '../../passes/1-graph/dead-code.ts';
+import dropIdentities from '../../passes/1-graph/drop-identities.ts';
+import foldConstants from '../../passes/1-graph/fold-constants.ts';
+import fuseActivations from '../../passes/1-graph/fuse-activations.ts';
+import fuseNorms from '../../passes/1-graph/fuse-norms.ts';
+import inlineBranches from '../../passes/1-graph/inline-branches.ts';
+import liftTokens from '../../passes/1-graph/lift-tokens.ts';
+import splitLinears from '../../passes/1-graph/split-linears.ts';
+import bindLengths from '../../passes/3-partition/bind-lengths.ts';
+import chooseRegions from '../../passes/3-partition/choose-regions.ts';
+import splitStages from '../../passes/3-partition/split-stages.ts';
+import assignMemory from '../../passes/4-place/assign-memory.ts';
+import placeSerpentine from '../../passes/4-place/place-serpentine.ts';
+import predictCycles from '../../passes/5-schedule/predict-cycles.ts';
+import { type Step, step } from '../pass/pass.ts';
+
+/** Graph passes: from the exporter's ops to token values. */
+export const GRAPH_STEPS: readonly Step[] = [
+  step(foldConstants, {}), // conditions of If, shape arithmetic, transposed weights
+  step(inlineBranches, {}), // merged decoders: the branch a bound input takes
+  step(foldConstants, {}), // shape arithmetic that was inside the branch
+  step(dropIdentities, {}), // so that cones below are not cut by Identity and no-op casts
+  step(cse, {}), // exporters repeat mask and angle code in every layer
+  step(fuseNorms, {}),
+  step(fuseActivations, {}), // after norms: their squares and roots are no activations
+  step(liftTokens, {}),
+  step(splitLinears, {}), // fused projections: each part gets its own layout
+  step(cse, {}), // lifting may cut one slice twice
+  step(deadCode, {}),
+];
+
+/** Everything after the graph: stages, regions, addresses, cycles. */
+export const PLAN_STEPS: readonly Step[] = [
+  step(splitStages, {}),
+  step(chooseRegions, {}),
+  step(placeSerpentine, {}),
+  step(assignMemory, {}),
+  step(predictCycles, {}),
+];
+
+export const PIPELINE: readonly Step[] = [
+  ...GRAPH_STEPS,
+  step(bindLengths, {}), // needs attention to know whether the model streams
+  ...PLAN_STEPS,
+];
