@@ -6,7 +6,7 @@ import { printType, type TensorType } from '../ir/types.ts';
 import { fromNumbers, type Tensor, type TensorData, zeros } from '../tensor/tensor.ts';
 import { defineOp, type InferContext, type RunContext } from './op.ts';
 import { normalAxis, splitAt } from './support/axes.ts';
-import { badValue } from './support/fault.ts';
+import { badValue, unsupported } from './support/fault.ts';
 import { knownValues, tensorAt, typeAt } from './support/inputs.ts';
 import { moveTensors, moveView } from './support/move.ts';
 
@@ -14,8 +14,12 @@ const outputTypes = (graph: Graph): TensorType[] => graph.outputs.map((v) => gra
 
 /** One type for two ways to a value: dims that differ are unknown. */
 function join(context: InferContext, a: TensorType, b: TensorType): TensorType {
-  if (a.dtype !== b.dtype || a.shape.length !== b.shape.length) {
-    context.mismatch({ expected: `${printType(a)} on both ways`, found: printType(b) });
+  if (a.dtype !== b.dtype) context.mismatch({ expected: `${printType(a)} on both ways`, found: printType(b) });
+  if (a.shape.length !== b.shape.length) {
+    unsupported(
+      'If or Loop',
+      `a value that is ${printType(a)} or ${printType(b)}: ranks must be known at compile time`,
+    );
   }
   return { dtype: a.dtype, shape: a.shape.map((d, i) => (equalDims(d, b.shape[i]) ? d : context.fresh('join'))) };
 }

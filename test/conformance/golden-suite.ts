@@ -1,0 +1,85 @@
+/** The golden cases of ../shared/models/cases.json: real exports with outputs of onnxruntime. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runGraph } from '../../src/exec/reference.ts';
+import { importModel } from '../../src/frontend/import.ts';
+import { readNpy } from '../../src/tensor/npy.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { difference, type Tolerance } from './compare.ts';
+
+export interface GoldenCase {
+  readonly id: string;
+  readonly case: string;
+  readonly model: string;
+  readonly dir: string;
+  readonly inputs: Readonly<Record<string, { readonly file: string }>>;
+  readonly outputs: Readonly<Record<string, { readonly file: string }>>;
+}
+
+export type Precision = 'fp32' | 'fp16' | 'int8-dynamic' | 'int8-qdq' | 'int8-qoperator' | 'int4-matmulnbits';
+
+/** What the README of the cases asks for; quantized forms are judged by the model's quality, see {@link agreement}. */
+export const TOLERANCE: Readonly<Partial<Record<Precision, Tolerance>>> = {
+  fp32: { absolute: 1e-4, relative: 1e-3 },
+  fp16: { absolute: 0, relative: 1e-2 },
+  'int4-matmulnbits': { absolute: 1e-3, relative: 1e-3 },
+};
+
+/** All cases of `root`, each with the precision of its model. */
+export function goldenCases(root: string): readonly (GoldenCase & { readonly precision: Precision })[] {
+  const read = <T>(file: string): readonly T[] => JSON.parse(readFileSync(join(root, file), 'utf8'));
+  const models = new Map(
+    read<{ model: string; precision: Precision }>('index.json').map((m) => [m.model, m.precision]),
+  );
+  return read<GoldenCase>('cases.json').map((c) => ({ ...c, precision: models.get(c.model) ?? 'fp32' }));
+}
+
+/** Runs a case; expected and found by output name. */
+export function runGolden(root: string, golden: GoldenCase): Map<string, { expected: Tensor; found: Tensor }> {
+  const { graph } = importModel(join(root, golden.model));
+  const load = (file: string) => readNpy(join(root, golden.dir, file));
+  const feeds = new Map(Object.entries(golden.inputs).map(([name, { file }]) => [name, load(file)]));
+  const results = runGraph(graph, feeds);
+  const out = new Map<string, { expected: Tensor; found: Tensor }>();
+  for (const [name, { file }] of Object.entries(golden.outputs)) {
+    const found = results.get(name);
+    if (found === undefined) throw new Error(`${golden.model} gives no output ${name}`);
+    out.set(name, { expected: load(file), found });
+  }
+  return out;
+}
+
+/**
+ * fp16 is relative to the largest element of the tensor: wafc rounds after every op, onnxruntime computes whole graphs
+ * in f32, and the difference is of the size of the values that were added, not of their sum.
+ */
+function scaled(tolerance: Tolerance, expected: Tensor): Tolerance {
+  if (tolerance.absolute !== 0) return tolerance;
+  let largest = 0;
+  for (const v of expected.data) largest = Math.max(largest, Math.abs(v));
+  return { absolute: tolerance.relative * largest, relative: 0 };
+}
+
+/** First disagreement of a case beyond `tolerance`. */
+export function firstDifference(root: string, golden: GoldenCase, tolerance: Tolerance): string | undefined {
+  for (const [name, { expected, found }] of runGolden(root, golden)) {
+    const exact = !(expected.data instanceof Float32Array) || expected.dtype === 'bool';
+    const wrong = difference(expected, found, exact ? undefined : scaled(tolerance, expected));
+    if (wrong !== undefined) return `output ${name}: ${wrong}`;
+  }
+  return undefined;
+}
+
+/** Share of rows (last axis) whose largest element is at the same place: for forms whose rounding ties move. */
+export function agreement(expected: Tensor, found: Tensor): number {
+  const width = expected.shape[expected.shape.length - 1];
+  const best = ({ data }: Tensor, row: number): number => {
+    let at = row * width;
+    for (let i = at; i < (row + 1) * width; i++) if (data[i] > data[at]) at = i;
+    return at;
+  };
+  const rows = expected.data.length / width;
+  let same = 0;
+  for (let row = 0; row < rows; row++) if (best(expected, row) === best(found, row)) same++;
+  return same / rows;
+}
