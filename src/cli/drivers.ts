@@ -2,70 +2,12 @@
  * What the commands call. Each is one function of the driver layer; a command whose driver is not given does not
  * exist. cli.ts is the only place where real ones are put in.
  */
-import type { Diagnostic } from '../diag/diagnostic.ts';
+import type { Answer, CompileArguments, Effects, ReportArguments, VerifyArguments } from '../driver/contract.ts';
 import type { Target } from '../ir/target.ts';
 import type { OnnxModel } from '../onnx/model.ts';
-import type { PassFlags } from '../pass/flags.ts';
 import type { PassRegistry } from '../pass/pass.ts';
-import type { Progress } from '../util/progress.ts';
 
-/** What a command has to say. Exactly one of `text` and `json` is asked for. */
-export interface Answer {
-  /** For people; ends with a line end. */
-  text(): string;
-  /** One document; its `schema` says which. */
-  json(): unknown;
-  /** 0: done. 1: the input's fault (it does not fit). 3: verification failed. */
-  readonly exitCode: 0 | 1 | 3;
-  /** Shown on stderr, errors included when the exit code is not 0. */
-  readonly diagnostics: readonly Diagnostic[];
-}
-
-/** Effects a driver may have while it works: progress and text for people, both on stderr. */
-export interface Effects {
-  readonly progress: Progress;
-  /** Silent under `--quiet`. */
-  note(text: string): void;
-  /** For what was asked for by a flag (`--print-after`, `--time`): shown even under `--quiet`. */
-  show(text: string): void;
-  now(): number;
-}
-
-export interface CompileArguments {
-  readonly model: string;
-  /** Name of a known target, or path of a target file. */
-  readonly target: string;
-  readonly output?: string;
-  readonly context?: number;
-  readonly batch?: number;
-  /** Symbolic dims of the model -> numbers. */
-  readonly bindings: Readonly<Record<string, number>>;
-  readonly objective: 'latency' | 'throughput';
-  /** Whether weights.bin and model.onnx are written. */
-  readonly weights: boolean;
-  readonly seed: number;
-  readonly flags: PassFlags;
-}
-
-export interface VerifyArguments {
-  readonly plan: string;
-  /** The original model, when it is not the plan's own. */
-  readonly model?: string;
-  readonly against?: 'onnxruntime';
-  readonly seed: number;
-  /** Length of random inputs. */
-  readonly tokens?: number;
-  /** Tokens to generate and compare. */
-  readonly generate?: number;
-  /** An .npz file of inputs. */
-  readonly input?: string;
-}
-
-export interface ReportArguments {
-  readonly plan: string;
-  /** Writes the HTML page here, too. */
-  readonly html?: string;
-}
+export type { Answer, CompileArguments, Effects, ReportArguments, VerifyArguments };
 
 type Driver<A> = (args: A, effects: Effects) => Promise<Answer> | Answer;
 

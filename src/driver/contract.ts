@@ -1,0 +1,65 @@
+/**
+ * What the driver layer is asked, and what it answers: functions from these arguments to an Answer. The command
+ * line reads argv into them and prints what comes back; nothing here knows about argv or streams.
+ */
+import type { Diagnostic } from '../diag/diagnostic.ts';
+import type { PassFlags } from '../pass/flags.ts';
+import type { Progress } from '../util/progress.ts';
+
+/** What a command has to say. Exactly one of `text` and `json` is asked for. */
+export interface Answer {
+  /** For people; ends with a line end. */
+  text(): string;
+  /** One document; its `schema` says which. */
+  json(): unknown;
+  /** 0: done. 1: the input's fault (it does not fit). 3: verification failed. */
+  readonly exitCode: 0 | 1 | 3;
+  /** Shown on stderr, errors included when the exit code is not 0. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Effects a driver may have while it works: progress and text for people, both on stderr. */
+export interface Effects {
+  readonly progress: Progress;
+  /** Silent under `--quiet`. */
+  note(text: string): void;
+  /** For what was asked for by a flag (`--print-after`, `--time`): shown even under `--quiet`. */
+  show(text: string): void;
+  now(): number;
+}
+
+export interface CompileArguments {
+  readonly model: string;
+  /** Name of a known target, or path of a target file. */
+  readonly target: string;
+  readonly output?: string;
+  readonly context?: number;
+  readonly batch?: number;
+  /** Symbolic dims of the model -> numbers. */
+  readonly bindings: Readonly<Record<string, number>>;
+  readonly objective: 'latency' | 'throughput';
+  /** Whether weights.bin and model.onnx are written. */
+  readonly weights: boolean;
+  readonly seed: number;
+  readonly flags: PassFlags;
+}
+
+export interface VerifyArguments {
+  readonly plan: string;
+  /** The original model, when it is not the plan's own. */
+  readonly model?: string;
+  readonly against?: 'onnxruntime';
+  readonly seed: number;
+  /** Length of random inputs. */
+  readonly tokens?: number;
+  /** Tokens to generate and compare. */
+  readonly generate?: number;
+  /** An .npz file of inputs. */
+  readonly input?: string;
+}
+
+export interface ReportArguments {
+  readonly plan: string;
+  /** Writes the HTML page here, too. */
+  readonly html?: string;
+}
