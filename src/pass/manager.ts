@@ -51,17 +51,19 @@ export const QUIET: RunOptions = {
 
 /** A pass left a program that does not verify: our fault. `before` replays it. */
 export class BrokenInvariant extends Error {
-  readonly step: Step;
+  /** Null when the program was broken before any pass. */
+  readonly step: Step | null;
+  /** Of the pass, -1 for none. */
   readonly index: number;
   readonly before: Program;
   readonly faults: readonly Fault[];
-  constructor(step: Step, index: number, before: Program, faults: readonly Fault[]) {
+  constructor(step: Step | null, index: number, before: Program, faults: readonly Fault[]) {
     const shown = faults
       .slice(0, 10)
       .map(({ rule, message, node }) => `  ${rule}: ${message}${node ? ` (${node})` : ''}`);
     const more = faults.length > shown.length ? [`  and ${faults.length - shown.length} more`] : [];
     const head =
-      index < 0 ? 'the program is broken before any pass' : `pass ${index} (${step.pass.name}) broke the program`;
+      step === null ? 'the program is broken before any pass' : `pass ${index} (${step.pass.name}) broke the program`;
     super([head, ...shown, ...more].join('\n'));
     this.name = 'BrokenInvariant';
     this.step = step;
@@ -114,6 +116,8 @@ export function runPasses(start: Program, steps: readonly Step[], options: RunOp
   const wanted = steps.filter(({ pass }) => !skipped.has(pass.name)).slice(0, options.limit);
   const missing = checkOrder(start, wanted);
   if (missing.length > 0) throw new Diagnosed(missing);
+  const early = options.verify(start);
+  if (early.length > 0) throw new BrokenInvariant(null, -1, start, early);
   let program = start;
   for (const [index, step] of wanted.entries()) {
     const { pass } = step;

@@ -116,6 +116,13 @@ describe('manager', () => {
     expect(run('split', [idle]).faults).toEqual([{ rule: 'M1', message: "promised 'stages' and did not give it" }]);
   });
 
+  test('a program that is broken before any pass is not blamed on one', () => {
+    const bad = programOf({ ...graph, ops: graph.ops.slice(1) });
+    expect(() => runPasses(bad, steps('rename'), { ...QUIET, verify })).toThrow(
+      'broken before any pass\n  G4: op 0 (Neg)',
+    );
+  });
+
   test('limit and skip', () => {
     const events: string[] = [];
     const observers = [(e: PassEvent) => void events.push(e.step.pass.name)];
