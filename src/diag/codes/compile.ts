@@ -2,6 +2,26 @@
 import type { CodeTable } from '../codes.ts';
 
 export const COMPILE_CODES: CodeTable = {
+  'compile/bound-input': {
+    title: 'an input is bound to a value at compile time',
+    why: 'The input only chooses between branches of the model; a plan is made for one of them.',
+    fix: 'Nothing, if the value is the one you want; else bind the input with --bind NAME=N.',
+  },
+  'compile/context': {
+    title: 'the context is longer than the model allows',
+    why: 'The model has tables of positions, and they end before the context asked for.',
+    fix: 'Ask for a shorter --context; the message says what works.',
+  },
+  'compile/output': {
+    title: 'the output folder exists and is not a plan',
+    why: 'A plan replaces the folder it is written to as a whole, so only an older plan is ever replaced.',
+    fix: 'Choose another folder with -o, or remove the one that is there.',
+  },
+  'compile/unbound-dim': {
+    title: 'a symbolic dim of the inputs is not bound',
+    why: 'Cores have fixed memory, so every dim but the sequence and its past must be a number at compile time.',
+    fix: 'Give it a value: --batch, --context, or --bind NAME=N.',
+  },
   'exec/batch': {
     title: 'the inputs are for another batch size',
     why: 'A plan is made for one batch size; its buffers are sized for that.',
