@@ -20,11 +20,14 @@ function expectBroadcastTo(context: InferContext, i: number, shape: readonly Dim
   }
 }
 
-/** Outputs 1 and 2 are mean and 1 / standard deviation, in f32 whatever the input is. */
+/**
+ * Outputs 1 and 2 are mean and 1 / standard deviation, in f32 whatever the input is. onnxruntime's own tools wrote
+ * this op, with the same meaning, long before 17 defined it.
+ */
 const layerNorm = defineOp({
   domain: '',
   name: 'LayerNormalization',
-  since: [17],
+  since: [1, 17],
   trait: 'compute',
   infer(context) {
     const x = required(context, 0);

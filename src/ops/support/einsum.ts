@@ -33,14 +33,15 @@ export function parseEquation(equation: string, ranks: readonly number[]): Equat
   // Implicit output: the ellipsis, then every letter that occurs once, in alphabetical order.
   const all = inputs.flat().filter((label) => !/\d/.test(label));
   const once = all.filter((label) => all.indexOf(label) === all.lastIndexOf(label)).sort();
-  return { inputs, output: [...expand('...', spread)!, ...once] };
+  return { inputs, output: [...hiddenLabels(spread), ...once] };
 }
 
+const hiddenLabels = (count: number): string[] => Array.from({ length: count }, (_, i) => String(count - 1 - i));
+
 function expand(term: string, hidden: number): string[] | undefined {
-  const dots = Array.from({ length: hidden }, (_, i) => String(hidden - 1 - i));
   const [before, after, more] = term.split('...');
   if (more !== undefined || !/^[A-Za-z]*$/.test(before + (after ?? ''))) return undefined;
-  return after === undefined ? [...before] : [...before, ...dots, ...after];
+  return after === undefined ? [...before] : [...before, ...hiddenLabels(hidden), ...after];
 }
 
 /** A strided view with one label per dim, no label twice. */
