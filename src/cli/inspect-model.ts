@@ -33,6 +33,7 @@ export interface Inspection {
   readonly outputs: readonly string[];
   /** Symbolic dims of the inputs, in order of mention: what `--bind` can bind. */
   readonly symbols: readonly string[];
+  /** Elements of float tensors and of integers of at most 8 bits (quantized weights); no scalars, no indices. */
   readonly parameters: number;
   readonly parameterBytes: number;
   readonly bytesByType: Readonly<Record<string, number>>;
@@ -78,7 +79,7 @@ export function inspectModel(model: OnnxModel, knowsOp: (kind: string) => boolea
     inputs: fed.map(valueText),
     outputs: graph.outputs.map(valueText),
     symbols: [...new Set(fed.flatMap(({ shape = [] }) => shape.filter((dim) => typeof dim === 'string')))],
-    parameters: sum(tensors.map((t) => t.elements)),
+    parameters: sum(tensors.filter(isParameter).map((t) => t.elements)),
     parameterBytes: sum(tensors.map((t) => t.bytes)),
     bytesByType,
     externalFiles: [...byFile].map(([file, bytes]) => ({ file, bytes, missing: model.missingFiles.includes(file) })),
@@ -123,6 +124,8 @@ const lineOf = ({ name, dtype, shape, location }: OnnxTensor): TensorLine => ({
   bytes: bytesFor(dtype, elementCount(shape)),
   file: location ?? null,
 });
+
+const isParameter = ({ type }: TensorLine): boolean => /^(?:b?f|[iu][248]\[)/.test(type) && !type.endsWith('[]');
 
 /** `input_ids: i64[batch,sequence]`; `?` for what the file does not say. */
 function valueText({ name, kind, dtype, shape }: OnnxValueInfo): string {
