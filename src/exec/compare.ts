@@ -14,7 +14,14 @@ export interface Difference {
 /** Compares element by element; NaN against a number is an infinite difference, against NaN none. */
 export function compare(found: Tensor, expected: Tensor): Difference {
   const [a, b] = [found.data, expected.data];
-  if (a.length !== b.length) return { maxAbs: Number.POSITIVE_INFINITY, maxRel: Number.POSITIVE_INFINITY, index: -1, found: a.length, expected: b.length };
+  if (a.length !== b.length)
+    return {
+      maxAbs: Number.POSITIVE_INFINITY,
+      maxRel: Number.POSITIVE_INFINITY,
+      index: -1,
+      found: a.length,
+      expected: b.length,
+    };
   let squares = 0;
   for (let i = 0; i < b.length; i++) if (Number.isFinite(b[i])) squares += b[i] * b[i];
   const rms = Math.sqrt(squares / Math.max(1, b.length));

@@ -1,0 +1,249 @@
+/**
+ * `wafc verify`: the plan is checked on paper (placement, fit, coverage), then run core by core and compared op by op
+ * with the reference executor, and with onnxruntime when asked.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Answer, Effects, VerifyArguments } from '../cli/drivers.ts';
+import { type Diagnostic, fail } from '../diag/diagnostic.ts';
+import { compare, type Difference, ErrorBound } from '../exec/compare.ts';
+import { randomFeeds } from '../exec/feeds-for.ts';
+import { generateGreedy, placedStepper, referenceStepper } from '../exec/generate.ts';
+import { openOnnxruntime, type Oracle } from '../exec/onnxruntime.ts';
+import { PlacedModel } from '../exec/placed/model.ts';
+import { runGraph } from '../exec/reference.ts';
+import { bindDim, parseDim } from '../ir/dim.ts';
+import type { Program } from '../ir/facts.ts';
+import type { Graph } from '../ir/graph.ts';
+import { QUIET, runPasses } from '../pass/manager.ts';
+import { readPlan } from '../plan/read.ts';
+import type { Plan } from '../plan/types.ts';
+import { renderVerify } from '../report/verify-text.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { checkPlan } from '../verify/plan.ts';
+import { loadModel } from './compile.ts';
+import { GRAPH_STEPS } from './pipeline.ts';
+import { readNpz } from '../tensor/npz.ts';
+
+/** One op of one stage: the placed result against the reference's. */
+export interface OpDifference {
+  readonly stage: string;
+  readonly node: string;
+  readonly maxAbs: number;
+  readonly maxRel: number;
+  readonly bound: number;
+}
+export interface OutputDifference extends Difference {
+  readonly case: string;
+  readonly output: string;
+  readonly of: 'placed vs reference' | 'reference vs onnxruntime' | 'placed vs onnxruntime';
+  readonly bound: number;
+  readonly argmaxAgrees: number;
+}
+export interface Generation {
+  readonly prompt: readonly number[];
+  readonly placed: readonly number[];
+  readonly reference: readonly number[];
+  readonly onnxruntime: readonly number[] | null;
+  readonly agree: boolean;
+}
+export interface VerifyResult {
+  readonly schema: 'wafc.verify/1';
+  readonly plan: string;
+  readonly passed: boolean;
+  readonly checks: readonly Diagnostic[];
+  readonly ops: readonly OpDifference[];
+  readonly outputs: readonly OutputDifference[];
+  /** The first op whose result left its bound. */
+  readonly firstOut: OpDifference | null;
+  readonly generation: Generation | null;
+}
+
+/** References that narrow floats make are compared at 1e-4: another runtime orders its sums its own way. */
+const RUNTIME_BOUND = 1e-4;
+
+export async function verify(args: VerifyArguments, effects: Effects): Promise<Answer> {
+  const plan = readPlan(args.plan);
+  const checks = checkPlan(plan, args.plan);
+  const modelPath = args.model ?? join(args.plan, 'model.onnx');
+  if (!existsSync(modelPath)) {
+    fail({ code: 'verify/no-model', message: `${modelPath} does not exist`, notes: ['a plan made with --no-weights has no numbers to verify', 'give the model with --model'] });
+  }
+  const { graph, roles } = loadModel(modelPath, plan.mode.batch, bindingsOf(plan));
+  const tokens = tokenGraph(graph, roles, plan);
+  const placed = new PlacedModel(plan, args.plan);
+  const oracle = args.against === undefined ? undefined : await openOnnxruntime(modelPath);
+  const cases = casesFor(plan, args);
+  const ops: OpDifference[] = [];
+  const outputs: OutputDifference[] = [];
+  for (const [i, { name, feeds }] of cases.entries()) {
+    effects.progress.update(i, cases.length, name);
+    ops.push(...compareOps(plan, placed, tokens, feeds));
+    outputs.push(...(await compareOutputs(name, plan, placed, graph, feeds, oracle, ops)));
+  }
+  effects.progress.clear();
+  const generation = args.generate === undefined ? null : await generate(args.generate, args, plan, placed, graph, oracle);
+  const firstOut = ops.find((o) => !(o.maxRel <= o.bound)) ?? null;
+  const passed = firstOut === null && checks.every((d) => d.severity !== 'error') && outputs.every((o) => o.maxRel <= o.bound) && (generation?.agree ?? true);
+  const result: VerifyResult = { schema: 'wafc.verify/1', plan: plan.model.sha256, passed, checks, ops, outputs, firstOut, generation };
+  return { exitCode: passed ? 0 : 3, diagnostics: checks, text: () => renderVerify(result, plan), json: () => result };
+}
+
+const bindingsOf = (plan: Plan): Record<string, number> => {
+  const { bindings } = plan.options;
+  return typeof bindings === 'object' && bindings !== null ? (bindings as Record<string, number>) : {};
+};
+
+/** The token graph of the model: what the plan's stages are made of, run by the reference executor. */
+function tokenGraph(graph: Graph, roles: Program['roles'], plan: Plan): Graph {
+  return runPasses({ graph, roles, target: plan.target, mode: plan.mode }, GRAPH_STEPS, QUIET).graph;
+}
+
+interface Case {
+  readonly name: string;
+  readonly feeds: Map<string, Tensor>;
+}
+
+/** A prompt on an empty past, then single tokens on a past; the given inputs instead where there are any. */
+function casesFor(plan: Plan, args: VerifyArguments): Case[] {
+  if (args.input !== undefined) return [{ name: args.input, feeds: readNpz(args.input) }];
+  const { mode } = plan;
+  const specs = plan.inputs.map((io) => ({ ...io, shape: io.shape.map((d) => (typeof d === 'number' ? d : parseDim(d))) }));
+  const vocabulary = vocabularyOf(plan);
+  const make = (name: string, sequence: number, past: number): Case => ({
+    name,
+    feeds: randomFeeds(specs.map((s) => ({ ...s, shape: s.shape.map((d) => bindDim(d, {})) })), { batch: mode.batch, sequence, past, vocabulary, seed: args.seed }),
+  });
+  if (mode.kind === 'whole') return [make(`${mode.context} tokens`, mode.context, 0)];
+  const prompt = Math.min(args.tokens ?? 12, mode.context);
+  const hasPast = plan.inputs.some(({ role }) => role.kind === 'past');
+  const cases = [make(`prompt of ${prompt}`, prompt, 0)];
+  if (hasPast && mode.context > 7) cases.push(make('one token after 7', 1, 7));
+  return cases;
+}
+
+/** Ids below the rows of the smallest table that tokens index. */
+function vocabularyOf(plan: Plan): number {
+  const sizes = plan.stages.flatMap((stage) => {
+    const { program } = plan.templates[stage.template];
+    return program.ops.flatMap((op) => (op.op === 'embed' && plan.inputs.some((io) => io.role.kind === 'tokens' && stage.inputs.includes(io.name)) ? [program.tensors[op.table].shape[0]] : []));
+  });
+  return Math.min(...sizes, 1 << 16);
+}
+
+/** Runs the placed model, and compares every op's gathered result with the token graph's value for the same tokens. */
+function compareOps(plan: Plan, placed: PlacedModel, tokens: Graph, feeds: ReadonlyMap<string, Tensor>): OpDifference[] {
+  const wanted = new Map<string, Tensor>();
+  runGraph(tokens, feeds, {
+    observe(op, results) {
+      for (const [i, v] of op.outputs.entries()) {
+        const value = results[i];
+        if (v !== null && value !== undefined) wanted.set(tokens.names[v], value);
+      }
+    },
+  });
+  const bounds = boundsOf(plan);
+  const worst = new Map<string, OpDifference>();
+  const step = new Map<string, number>();
+  const names = new Map(plan.stages.map((s) => [s.name, s]));
+  placed.call(feeds, {
+    observe(stageName, opIndex, node, value) {
+      const stage = names.get(stageName);
+      if (stage === undefined) return;
+      const { program } = plan.templates[stage.template];
+      const op = program.ops[opIndex];
+      const made = 'outputs' in op ? op.outputs : 'out' in op ? [op.out] : [];
+      for (const t of made) {
+        const at = program.results.indexOf(t);
+        const expected = at < 0 ? undefined : wanted.get(stage.values[at]);
+        if (expected === undefined || made.length > 1) continue;
+        const found = value();
+        const [rows, width] = found.shape;
+        const key = `${stageName}/${at}`;
+        const from = step.get(key) ?? 0;
+        step.set(key, from + rows);
+        const slice = { ...expected, shape: [rows, width], data: expected.data.subarray(from * width, (from + rows) * width) };
+        const { maxAbs, maxRel } = compare(found, slice);
+        const old = worst.get(key);
+        if (old === undefined || maxRel > old.maxRel) worst.set(key, { stage: stageName, node, maxAbs, maxRel, bound: bounds.get(key) ?? 0 });
+      }
+    },
+  });
+  return [...worst.values()];
+}
+
+/** Bounds by `stage/result`, growing along the model. */
+function boundsOf(plan: Plan): Map<string, number> {
+  const bound = new ErrorBound();
+  const out = new Map<string, number>();
+  const narrow = narrowest(plan);
+  for (const stage of plan.stages) {
+    const { program } = plan.templates[stage.template];
+    for (const op of program.ops) {
+      if (op.op === 'gemv') bound.add(program.tensors[op.weight].shape[0]);
+      if (op.op === 'attend') bound.add(program.tensors[op.q].shape[1] / op.heads + Math.min(plan.mode.context, 64));
+      if (op.op === 'sum_squares' || op.op === 'moments') bound.add(program.tensors[op.x].shape[1]);
+      const made = 'outputs' in op ? op.outputs : 'out' in op ? [op.out] : [];
+      for (const t of made) {
+        const at = program.results.indexOf(t);
+        if (at >= 0) out.set(`${stage.name}/${at}`, bound.bound(narrow));
+      }
+    }
+  }
+  return out;
+}
+
+function narrowest(plan: Plan): 'f32' | 'f16' | 'bf16' | 'other' {
+  const types = new Set(plan.templates.flatMap(({ program }) => program.tensors.filter((t) => t.role !== 'input' && t.dtype !== 'u8').map((t) => t.dtype)));
+  if (types.has('bf16')) return 'bf16';
+  if (types.has('f16')) return 'f16';
+  return [...types].every((t) => t === 'f32' || t === 'i32') ? 'f32' : 'other';
+}
+
+async function compareOutputs(name: string, plan: Plan, placed: PlacedModel, graph: Graph, feeds: ReadonlyMap<string, Tensor>, oracle: Oracle | undefined, ops: readonly OpDifference[]): Promise<OutputDifference[]> {
+  const found = placed.call(feeds);
+  const reference = runGraph(graph, feeds);
+  const bound = Math.max(...ops.map((o) => o.bound), 1e-5);
+  const differences = [...reference].map(([output, expected]) => difference(name, output, 'placed vs reference', found.get(output), expected, bound));
+  if (oracle === undefined) return differences;
+  const outside = await oracle.run(feeds);
+  const runtime = narrowest(plan) === 'f32' ? RUNTIME_BOUND : bound;
+  for (const [output, expected] of outside) {
+    differences.push(difference(name, output, 'reference vs onnxruntime', reference.get(output), expected, runtime));
+    differences.push(difference(name, output, 'placed vs onnxruntime', found.get(output), expected, runtime));
+  }
+  return differences;
+}
+
+function difference(name: string, output: string, of: OutputDifference['of'], found: Tensor | undefined, expected: Tensor, bound: number): OutputDifference {
+  if (found === undefined) throw new Error(`nothing computes output ${output}`);
+  return { case: name, output, of, ...compare(found, expected), bound, argmaxAgrees: argmaxAgreement(found, expected) };
+}
+
+/** Share of rows whose largest element is at the same place. */
+function argmaxAgreement(a: Tensor, b: Tensor): number {
+  const width = b.shape.at(-1) ?? 1;
+  const rows = b.data.length / width;
+  let same = 0;
+  for (let r = 0; r < rows; r++) {
+    const top = (data: ArrayLike<number>): number => {
+      let best = 0;
+      for (let i = 1; i < width; i++) if (data[r * width + i] > data[r * width + best]) best = i;
+      return best;
+    };
+    if (top(a.data) === top(b.data)) same++;
+  }
+  return rows === 0 ? 1 : same / rows;
+}
+
+/** Greedy tokens of the placed model with its cache resident, of the reference, and of onnxruntime. */
+async function generate(count: number, args: VerifyArguments, plan: Plan, placed: PlacedModel, graph: Graph, oracle: Oracle | undefined): Promise<Generation> {
+  if (plan.mode.kind !== 'stream' || plan.mode.batch !== 1) fail({ code: 'verify/no-decoder', message: 'only a decoder of batch 1 generates tokens' });
+  const vocabulary = vocabularyOf(plan);
+  const prompt = [1, 2, 3].map((i) => (i * 37 + args.seed) % vocabulary);
+  const found = await generateGreedy(placedStepper(placed), prompt, count);
+  const reference = await generateGreedy(referenceStepper(plan, async (feeds) => runGraph(graph, feeds)), prompt, count);
+  const outside = oracle ? await generateGreedy(referenceStepper(plan, (feeds) => oracle.run(feeds)), prompt, count) : null;
+  const agree = [reference, ...(outside ? [outside] : [])].every((other) => other.join() === found.join());
+  return { prompt, placed: found, reference, onnxruntime: outside, agree };
+}
