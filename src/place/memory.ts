@@ -1,169 +1,173 @@
 /**
- * The SRAM map of a region's fullest core: what stays (code, stack, weights, KV), and what lives for a while
- * (activations, receive buffers) in space that is used again. Tile sizes are those of the largest part of every
- * tensor, so the map holds for every core of the region.
+ * SRAM of the fullest core of a region. One map serves all its cores: the program is the same everywhere, so every
+ * buffer is as large as the largest tile and stands at the same address.
+ *
+ * Names of buffers, by which verify/fit.ts finds them: `H` = position in the list of programs held, `S` = which of the
+ * stages that run it, `N` = tensor or op of the program.
+ *   `code`, `stack`      reserved by the target
+ *   `H.S:N name`         weight N, or state N of all sequences, of one stage
+ *   `H:N name`           activation N; the stages of a program use it in turn
+ *   `H:opN receive`      what a collective receives before it is combined
+ * Positions of `live` count through the op lists of the programs held, one after another, each with one more for its
+ * end: program H starts at the sum of (ops + 1) of those before it. Residents live from 0 to the last end.
  */
-import type { Buffer } from '../ir/facts.ts';
-import {
-  axisSize,
-  isCollective,
-  type ProgramOp,
-  type ProgramTensor,
-  type RegionProgram,
-  type RegionShape,
-  type T,
-} from '../ir/program.ts';
+import { tileBytes, wireBytes } from '../cost/tile.ts';
+import type { Term } from '../diag/diagnostic.ts';
+import type { Buffer, Memory, Stages } from '../ir/facts.ts';
+import { isCollective, type ProgramOp, type RegionProgram } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
-import { bytesFor } from '../ir/types.ts';
-import { usesOf } from '../map/collectives.ts';
+import { alignUp, assignOffsets } from './intervals.ts';
+import { lifetimesOf } from './lifetimes.ts';
 
-/** A program and how many stages of it a region holds. */
+export type MemoryMap = Memory['maps'][number];
+
+/** A program, and how many stages of the region run it one after another. */
 export interface Held {
   readonly program: RegionProgram;
-  readonly stages: number;
-}
-export interface MemoryMap {
-  readonly buffers: readonly Buffer[];
-  readonly peakBytes: number;
+  readonly stageCount: number;
 }
 
-/** Elements of the largest part when `extent` is cut by axes, outermost first. */
-const largestPart = (extent: number, parts: readonly number[]): number =>
-  parts.reduce((n, p) => Math.ceil(n / p), extent);
+/** Assumed: sums and maxima are combined as they arrive, in pieces of at most this size. */
+const RECEIVE_CHUNK_BYTES = 1024;
 
-/** Bytes of the largest tile of a tensor over the cores of a region. */
-export function largestTileBytes({ dtype, shape, layout }: ProgramTensor, region: RegionShape): number {
-  const elements = shape.reduce(
-    (n, extent, d) =>
-      n *
-      largestPart(
-        extent,
-        layout.dims[d].map((axis) => axisSize(region, axis)),
-      ),
-    1,
-  );
-  return bytesFor(dtype, elements);
+type Unplaced = Omit<Buffer, 'offset'>;
+
+/** Runs of stages of one template in `group`, in order: what a region that holds the group holds. */
+export function heldBy(group: readonly number[], { stages }: Stages, programs: readonly RegionProgram[]): Held[] {
+  const runs: { template: number; stageCount: number }[] = [];
+  for (const s of group) {
+    const last = runs.at(-1);
+    if (last?.template === stages[s].template) last.stageCount++;
+    else runs.push({ template: stages[s].template, stageCount: 1 });
+  }
+  return runs.map(({ template, stageCount }) => ({ program: programs[template], stageCount }));
 }
 
-/** The map of a region that holds `held` stages for `batch` sequences. It may exceed the target: the caller compares. */
+/**
+ * The map of a region that holds `held`, with state for `batch` sequences. The peak may exceed the target's SRAM:
+ * the caller says so, with {@link termsOf}.
+ */
 export function mapMemory(held: readonly Held[], batch: number, target: Target): MemoryMap {
-  const align = (bytes: number): number => Math.ceil(bytes / target.alignBytes) * target.alignBytes;
+  const starts = startsOf(held);
+  const end = starts[held.length] - 1;
+  const always: readonly [number, number] = [0, Math.max(0, end)];
+  const fixed: Unplaced[] = [
+    { name: 'code', kind: 'code', bytes: target.reservedCodeBytes, live: always },
+    { name: 'stack', kind: 'stack', bytes: target.reservedStackBytes, live: always },
+    ...held.flatMap((h, i) => residents(h, i, { batch, align: target.alignBytes, always })),
+  ];
   const buffers: Buffer[] = [];
-  let offset = 0;
-  const keep = (name: string, kind: Buffer['kind'], bytes: number): void => {
-    if (bytes === 0) return;
-    buffers.push({ name, kind, offset, bytes, live: ALWAYS });
-    offset = align(offset + bytes);
-  };
-  keep('code', 'code', target.reservedCodeBytes);
-  keep('stack', 'stack', target.reservedStackBytes);
-  for (const { program, stages } of held) {
-    const sum = (role: 'weight' | 'state', times: number): void => {
-      for (const tensor of program.tensors) {
-        if (tensor.role !== role) continue;
-        const bytes = align(largestTileBytes(tensor, program.shape)) * times;
-        keep(times === 1 ? tensor.name : `${tensor.name} x${times}`, role === 'weight' ? 'weight' : 'kv', bytes);
-      }
-    };
-    sum('weight', stages);
-    sum('state', stages * batch);
-  }
-  // One stage of a region runs at a time: all programs share the space above the residents.
-  let peak = offset;
-  for (const { program } of held) {
-    for (const scratch of scratchOf(program, align)) {
-      buffers.push({ ...scratch, offset: offset + scratch.offset });
-      peak = Math.max(peak, offset + scratch.offset + scratch.bytes);
+  let top = 0;
+  // Weights before state before activations: what changes least lies lowest.
+  for (const kind of ['code', 'stack', 'weight', 'kv'] as const) {
+    for (const buffer of fixed.filter((b) => b.kind === kind)) {
+      buffers.push({ ...buffer, offset: top });
+      top = alignUp(top + buffer.bytes, target.alignBytes);
     }
   }
-  return { buffers, peakBytes: align(peak) };
+  const moving = held.flatMap((h, i) => transients(h, i, starts));
+  const offsets = assignOffsets(moving, target.alignBytes);
+  for (const [i, buffer] of moving.entries()) buffers.push({ ...buffer, offset: top + offsets[i] });
+  return { buffers, peakBytes: peakOf(buffers) };
 }
 
-/** Residents are live before the first op and after the last. */
-const ALWAYS: readonly [number, number] = [0, Number.MAX_SAFE_INTEGER];
+const peakOf = (buffers: readonly Buffer[]): number => buffers.reduce((n, b) => Math.max(n, b.offset + b.bytes), 0);
 
-/** Activations and receive buffers with their lifetimes, packed first-fit in order of size. */
-function scratchOf(program: RegionProgram, align: (bytes: number) => number): Buffer[] {
-  const { tensors, ops, shape } = program;
-  const wanted: Omit<Buffer, 'offset'>[] = [];
-  const spans = lifetimes(program);
-  for (const [t, span] of spans) {
-    const tensor = tensors[t];
-    wanted.push({ name: tensor.name, kind: 'activation', bytes: align(largestTileBytes(tensor, shape)), live: span });
-  }
-  for (const [i, op] of ops.entries()) {
-    if (!isCollective(op)) continue;
-    wanted.push({ name: `${op.node}/receive`, kind: 'receive', bytes: receiveBytes(op, program, align), live: [i, i] });
-  }
-  const order = [...wanted.keys()].sort((a, b) => wanted[b].bytes - wanted[a].bytes || a - b);
-  const placed: Buffer[] = [];
-  for (const i of order) {
-    const next = wanted[i];
-    if (next.bytes === 0) continue;
-    const busy = placed
-      .filter((p) => p.live[0] <= next.live[1] && next.live[0] <= p.live[1])
-      .sort((a, b) => a.offset - b.offset);
-    let at = 0;
-    for (const p of busy) {
-      if (at + next.bytes <= p.offset) break;
-      at = Math.max(at, p.offset + p.bytes);
+/** Position at which each program starts; one more entry for the end of all. */
+function startsOf(held: readonly Held[]): number[] {
+  const starts = [0];
+  for (const { program } of held) starts.push(starts[starts.length - 1] + program.ops.length + 1);
+  return starts;
+}
+
+function residents(
+  { program, stageCount }: Held,
+  index: number,
+  { batch, align, always }: { batch: number; align: number; always: readonly [number, number] },
+): Unplaced[] {
+  const out: Unplaced[] = [];
+  for (let stage = 0; stage < stageCount; stage++) {
+    for (const [t, tensor] of program.tensors.entries()) {
+      if (tensor.role !== 'weight' && tensor.role !== 'state') continue;
+      const tile = tileBytes(tensor, program.shape);
+      const state = tensor.role === 'state';
+      out.push({
+        name: `${index}.${stage}:${t} ${tensor.name}`,
+        kind: state ? 'kv' : 'weight',
+        bytes: state ? alignUp(tile, align) * batch : tile,
+        live: always,
+      });
     }
-    placed.push({ ...next, offset: at });
   }
-  return placed;
+  return out;
 }
 
-/** A reduction receives one tile of the message while it holds its own; a gather receives into its result. */
-function receiveBytes(
-  op: ProgramOp & { inputs?: readonly T[] },
-  { tensors, shape }: RegionProgram,
-  align: (bytes: number) => number,
-): number {
-  if (op.op === 'all_gather') return 0;
-  return (op.inputs ?? []).reduce((n, t) => n + align(largestTileBytes(tensors[t], shape)), 0);
+function transients({ program }: Held, index: number, starts: readonly number[]): Unplaced[] {
+  const start = starts[index];
+  const out: Unplaced[] = [];
+  for (const { tensor: t, first, last } of lifetimesOf(program)) {
+    const tensor = program.tensors[t];
+    // The stage before in the same region hands over at its end: an input must not lie on that stage's outputs.
+    const from = tensor.role === 'input' && start > 0 ? start - 1 : start + first;
+    out.push({
+      name: `${index}:${t} ${tensor.name}`,
+      kind: 'activation',
+      bytes: tileBytes(tensor, program.shape),
+      live: [from, start + last],
+    });
+  }
+  for (const [i, op] of program.ops.entries()) {
+    const bytes = receiveBytes(op, program);
+    if (bytes > 0) out.push({ name: `${index}:op${i} receive`, kind: 'receive', bytes, live: [start + i, start + i] });
+  }
+  return out;
 }
 
-/** From the op that writes a tensor (0 for step inputs) to the last that reads it (the end for outputs). */
-function lifetimes({ tensors, ops, inputs, outputs }: RegionProgram): Map<T, readonly [number, number]> {
-  const spans = new Map<T, [number, number]>();
-  const touch = (t: T, at: number): void => {
-    if (tensors[t].role === 'weight' || tensors[t].role === 'state') return;
-    const span = spans.get(t);
-    if (span) span[1] = Math.max(span[1], at);
-    else spans.set(t, [at, at]);
-  };
-  for (const input of inputs) if (input) touch(input.tensor, 0);
-  for (const [i, op] of ops.entries()) {
-    const { reads, writes } = usesOf(op);
-    for (const t of [...reads, ...writes]) touch(t, i);
-  }
-  for (const t of outputs) if (t !== null) touch(t, ops.length);
-  return spans;
+/**
+ * Bytes a core keeps of what it receives before it can combine it: a piece where elements combine one by one, all
+ * of it where a merge needs the statistics first. A gather receives into its output.
+ */
+function receiveBytes(op: ProgramOp, { tensors, shape }: RegionProgram): number {
+  if (!isCollective(op) || op.op === 'all_gather') return 0;
+  const payload = op.inputs.reduce((n, t) => n + wireBytes(tensors[t], shape), 0);
+  return op.combine === 'sum' || op.combine === 'max' ? Math.min(payload, RECEIVE_CHUNK_BYTES) : payload;
 }
 
-const KIND_NAMES: Readonly<Record<Buffer['kind'], string>> = {
-  code: 'code',
-  stack: 'stack',
-  weight: 'weights',
-  kv: 'KV cache',
-  activation: 'activations and receive buffers',
-  receive: 'activations and receive buffers',
-};
+const KINDS = [
+  ['weights', 'weight'],
+  ['KV cache', 'kv'],
+  ['activations', 'activation'],
+  ['receive buffers', 'receive'],
+  ['code', 'code'],
+  ['stack', 'stack'],
+] as const;
 
-/** What the peak is made of; terms add up to it. */
-export function termsOf({ buffers, peakBytes }: MemoryMap): { what: string; bytes: number }[] {
-  const terms = new Map<string, number>();
-  for (const { kind, bytes } of buffers) {
-    if (kind === 'activation' || kind === 'receive') continue;
-    terms.set(KIND_NAMES[kind], (terms.get(KIND_NAMES[kind]) ?? 0) + bytes);
+/**
+ * What the peak is made of; the terms add up to it. Activations and receive buffers are those of the fullest moment,
+ * and what alignment and the packing of lifetimes leave between is a term of its own.
+ */
+export function termsOf({ buffers, peakBytes }: MemoryMap): Term[] {
+  const moment = fullestMoment(buffers);
+  const terms: Term[] = KINDS.map(([what, kind]) => {
+    const counted = buffers.filter((b) => b.kind === kind && b.live[0] <= moment && moment <= b.live[1]);
+    return { what, bytes: counted.reduce((n, b) => n + b.bytes, 0) };
+  });
+  const named = terms.reduce((n, t) => n + t.bytes, 0);
+  return [...terms, { what: 'alignment', bytes: peakBytes - named }];
+}
+
+/** First position at which most bytes are live. */
+function fullestMoment(buffers: readonly Buffer[]): number {
+  const end = buffers.reduce((n, b) => Math.max(n, b.live[1]), 0);
+  const change = new Float64Array(end + 2);
+  for (const { live, bytes } of buffers) {
+    change[live[0]] += bytes;
+    change[live[1] + 1] -= bytes;
   }
-  const resident = [...terms.values()].reduce((a, b) => a + b, 0);
-  const residentEnd = buffers
-    .filter((b) => b.kind !== 'activation' && b.kind !== 'receive')
-    .reduce((n, b) => Math.max(n, b.offset + b.bytes), 0);
-  const scratch = peakBytes - residentEnd;
-  if (scratch > 0) terms.set(KIND_NAMES.activation, scratch);
-  const alignment = peakBytes - resident - Math.max(0, scratch);
-  if (alignment > 0) terms.set('alignment', alignment);
-  return [...terms].map(([what, bytes]) => ({ what, bytes }));
+  let [now, most, moment] = [0, -1, 0];
+  for (let i = 0; i <= end; i++) {
+    now += change[i];
+    if (now > most) [most, moment] = [now, i];
+  }
+  return moment;
 }

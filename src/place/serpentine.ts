@@ -132,14 +132,14 @@ function firstFree(
   { size, fabric, y, leftward }: Omit<Row, 'sizes'> & { readonly size: Size },
 ): Rect | undefined {
   if (y + size.height > fabric.height) return undefined;
-  let region: Rect = { x: leftward ? at - size.width : at, y, width: size.width, height: size.height };
-  for (;;) {
-    const { x } = region;
-    if (x < 0 || x + size.width > fabric.width) return undefined;
+  let x = leftward ? at - size.width : at;
+  while (x >= 0 && x + size.width <= fabric.width) {
+    const region: Rect = { x, y, width: size.width, height: size.height };
     const hit = fabric.defects.find((d) => overlaps(d, region));
     if (hit === undefined) return region;
-    region = { ...region, x: leftward ? hit.x - size.width : hit.x + hit.width };
+    x = leftward ? hit.x - size.width : hit.x + hit.width;
   }
+  return undefined;
 }
 
 /** First row below y where a defect that crosses the rows of `size` ends; before it the same defects are in the way. */
