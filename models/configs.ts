@@ -113,6 +113,7 @@ const padded: [string, ModelConfig][] = [
   ]),
 ];
 
+/** By name, smallest first. */
 export const CONFIGS: ReadonlyMap<string, ModelConfig> = new Map<string, ModelConfig>([
   ['tiny-llama', LLAMA],
   ['tiny-llama-tied', { ...LLAMA, tied: true }],

@@ -24,6 +24,7 @@ export interface Linear {
 /** An attribute by its plain value: integers and lists of them, strings; floats need `{ float }`. */
 export type PlainAttribute = number | string | readonly number[] | { readonly float: number };
 
+/** Collects the nodes and weights of one graph. */
 export class GraphBuilder {
   readonly dtype: FloatType;
   private readonly seed: number;

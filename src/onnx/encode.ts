@@ -81,6 +81,7 @@ export type PlaceTensor = (
 
 const INLINE: PlaceTensor = () => undefined;
 
+/** TensorProto; its bytes inline, or where `place` says. Throws RangeError when shape and bytes disagree. */
 export function encodeTensor(tensor: WritableTensor, place: PlaceTensor): Message {
   const out = new Message();
   for (const n of tensor.shape) out.int(1, n);
@@ -159,6 +160,7 @@ function encodeAttribute(name: string, attribute: WritableAttribute, place: Plac
   }
 }
 
+/** NodeProto with its attributes and subgraphs. */
 export function encodeNode(node: WritableNode, place: PlaceTensor): Message {
   const out = new Message();
   for (const input of node.inputs) out.string(1, input);
@@ -198,6 +200,7 @@ function encodeValueInfo(info: WritableValueInfo): Message {
   return type === undefined ? out : out.message(2, type);
 }
 
+/** GraphProto. Throws Diagnosed `onnx/write` for a value that is not a tensor. */
 export function encodeGraph(graph: WritableGraph, place: PlaceTensor): Message {
   const out = new Message();
   for (const node of graph.nodes) out.message(1, encodeNode(node, place));
@@ -213,6 +216,7 @@ export function encodeGraph(graph: WritableGraph, place: PlaceTensor): Message {
 
 const encodeOpset = (domain: string, version: number): Message => new Message().string(1, domain).int(2, version);
 
+/** FunctionProto; tensors in its body are always inline. */
 export function encodeFunction(fn: WritableFunction): Message {
   const out = new Message().string(1, fn.name);
   for (const input of fn.inputs) out.string(4, input);
@@ -236,6 +240,7 @@ export interface WritableModel {
   readonly metadata?: ReadonlyMap<string, string>;
 }
 
+/** ModelProto. */
 export function encodeModel(model: WritableModel, place: PlaceTensor): Message {
   const out = new Message().int(1, model.irVersion).name(2, model.producer);
   out.message(7, encodeGraph(model.graph, place));

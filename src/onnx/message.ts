@@ -18,6 +18,7 @@ export type Part = Uint8Array | Payload;
 const INT64_MAX_TEXT = '9223372036854775807';
 const LENGTH = 2;
 
+/** One message under construction: fields are added in order, then it becomes a field of another or is finished. */
 export class Message {
   private readonly parts: Part[] = [];
   private partBytes = 0;

@@ -6,6 +6,7 @@
 import { fail } from '../diag/diagnostic.ts';
 import type { ByteSource } from '../ir/constant.ts';
 
+/** Wire types. */
 export const VARINT = 0;
 export const FIXED64 = 1;
 export const LENGTH = 2;
@@ -20,6 +21,7 @@ const MIN_WINDOW = 8 * 1024;
 const MAX_WINDOW = 256 * 1024;
 const TWO32 = 2 ** 32;
 
+/** A cursor over one source, with the window it reads through and the budget it may spend. */
 export class WireReader {
   /** Absolute position of the next byte. */
   pos = 0;

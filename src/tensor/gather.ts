@@ -24,8 +24,17 @@ export function coalesce(axes: readonly Axis[]): Axis[] {
 
 /** Rows shorter than this are copied by a loop: a call of `set` costs as much. */
 const SHORT_ROW = 24;
-/** Transposition works on squares of this side, so that both sides of it stay in the first-level cache. */
+/**
+ * Transposition goes through squares of this side: rows of matrices lie powers of two apart, and 32 such lines
+ * would evict each other from the cache. The square's own rows are one word longer for the same reason.
+ */
 const SQUARE = 32;
+const PITCH = SQUARE + 1;
+const TILES = {
+  one: new Uint8Array(SQUARE * PITCH),
+  two: new Uint16Array(SQUARE * PITCH),
+  four: new Uint32Array(SQUARE * PITCH),
+};
 
 /** `to[toAt + Σ i·axis.to] = from[fromAt + Σ i·axis.from]` over the box of `axes`. */
 export function gather(from: Words, fromAt: number, to: Words, toAt: number, axes: readonly Axis[]): void {
@@ -60,11 +69,16 @@ function copyLoop(from: Words, fromAt: number, to: Words, toAt: number, outer: A
 }
 
 function transpose(from: Words, fromAt: number, to: Words, toAt: number, outer: Axis, inner: Axis): void {
+  const square = from instanceof Uint16Array ? TILES.two : from instanceof Uint32Array ? TILES.four : TILES.one;
   for (let i0 = 0; i0 < outer.size; i0 += SQUARE)
     for (let j0 = 0; j0 < inner.size; j0 += SQUARE) {
-      const rows = { ...outer, size: Math.min(SQUARE, outer.size - i0) };
-      const columns = { ...inner, size: Math.min(SQUARE, inner.size - j0) };
+      const rows = Math.min(SQUARE, outer.size - i0);
+      const columns = Math.min(SQUARE, inner.size - j0);
       const f = fromAt + i0 * outer.from + j0 * inner.from;
-      copyLoop(from, f, to, toAt + i0 * outer.to + j0 * inner.to, rows, columns);
+      for (let j = 0; j < columns; j++)
+        for (let i = 0, at = f + j * inner.from; i < rows; i++, at += outer.from) square[i * PITCH + j] = from[at];
+      const t = toAt + i0 * outer.to + j0 * inner.to;
+      for (let i = 0; i < rows; i++)
+        for (let j = 0, at = t + i * outer.to; j < columns; j++, at += inner.to) to[at] = square[i * PITCH + j];
     }
 }

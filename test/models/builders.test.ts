@@ -75,7 +75,7 @@ describe('builders', () => {
     for (const node of graph.nodes) {
       for (const input of node.inputs) expect(known.has(input), `${node.name}: ${input}`).toBe(true);
       for (const output of node.outputs) {
-        expect(known.has(output), output).toBe(false);
+        expect(known.has(output), `${output}`).toBe(false);
         known.add(output);
       }
       expect(nodes.has(node.name)).toBe(false);

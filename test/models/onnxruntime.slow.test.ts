@@ -23,6 +23,7 @@ const home = fileURLToPath(new URL('../ort/', import.meta.url));
 const absent = !existsSync(join(home, 'node_modules/onnxruntime-node'));
 if (absent) {
   if (process.env.WAFC_REQUIRE_ORT === '1') throw new Error('onnxruntime-node is not in test/ort');
+  // oxlint-disable-next-line no-console -- a skipped oracle must be seen
   console.warn('skipped: onnxruntime-node is not in test/ort, so models/ are not run');
 }
 const ort: Ort = absent ? (undefined as never) : createRequire(join(home, 'package.json'))('onnxruntime-node');
@@ -74,9 +75,10 @@ async function decodeCached(config: ModelConfig, ids: number[][], prompt: number
     const width = out.logits.data.length / rows;
     for (let t = 0; t < to - from; t++)
       steps.push(
-        Array.from({ length: BATCH }, (_, b) => [
-          ...floats(out.logits).slice((b * (to - from) + t) * width, (b * (to - from) + t + 1) * width),
-        ]).flat(),
+        Array.from({ length: BATCH }, (_, b) => {
+          const row = b * (to - from) + t;
+          return Array.from(floats(out.logits).slice(row * width, (row + 1) * width));
+        }).flat(),
       );
     past = Object.fromEntries(
       Object.entries(out).flatMap(([key, value]) =>

@@ -100,8 +100,7 @@ describe('roundTo', () => {
 
     test(`${dtype}: representable values stay`, () => {
       const rounded = roundTo(dtype, table.slice());
-      for (const [code, value] of table.entries())
-        if (Number.isFinite(value)) expect(Object.is(rounded[code], value), `code ${code}`).toBe(true);
+      expect(table.findIndex((value, code) => Number.isFinite(value) && !Object.is(rounded[code], value))).toBe(-1);
     });
 
     test(`${dtype}: nearest, ties to even`, () => {

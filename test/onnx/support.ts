@@ -69,9 +69,9 @@ export function snapshot(value: unknown): unknown {
     const { name, dtype, shape, strings } = tensor;
     return { name, dtype, shape: [...shape], strings, contents: Buffer.from(contents(tensor)).toString('base64') };
   }
-  const skipped = ['path', 'missingFiles', 'close'];
+  const skipped = new Set(['path', 'missingFiles', 'close']);
   return Object.fromEntries(
-    Object.entries(value).flatMap(([key, item]) => (skipped.includes(key) ? [] : [[key, snapshot(item)]])),
+    Object.entries(value).flatMap(([key, item]) => (skipped.has(key) ? [] : [[key, snapshot(item)]])),
   );
 }
 
