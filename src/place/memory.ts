@@ -2,14 +2,14 @@
  * SRAM of the fullest core of a region. One map serves all its cores: the program is the same everywhere, so every
  * buffer is as large as the largest tile and stands at the same address.
  *
- * Names of buffers, by which verify/fit.ts finds them: `H` = position in the list of programs held, `S` = which of the
- * stages that run it, `N` = tensor or op of the program.
+ * Names of buffers, by which verify/fit.ts finds them: `H` = position in the list of programs held (by first
+ * appearance among the region's stages), `N` = tensor or op of the program.
  *   `code`, `stack`      reserved by the target
- *   `H.S:N name`         weight N, or state N of all sequences, of one stage
+ *   `H.S:N name`         weight N, or state N of all sequences, of the S-th stage of the region that runs H
  *   `H:N name`           activation N; the stages of a program use it in turn
  *   `H:opN receive`      what a collective receives before it is combined
  * Positions of `live` count through the op lists of the programs held, one after another, each with one more for its
- * end: program H starts at the sum of (ops + 1) of those before it. Residents live from 0 to the last end.
+ * end: program H starts at the sum of (ops + 1) of those before it. Residents and inputs live from 0 to the last end.
  */
 import { tileBytes, wireBytes } from '../cost/tile.ts';
 import type { Term } from '../diag/diagnostic.ts';
@@ -32,15 +32,11 @@ const RECEIVE_CHUNK_BYTES = 1024;
 
 type Unplaced = Omit<Buffer, 'offset'>;
 
-/** Runs of stages of one template in `group`, in order: what a region that holds the group holds. */
+/** Programs that the stages of `group` run, by first appearance, with the number of stages each: what its region holds. */
 export function heldBy(group: readonly number[], { stages }: Stages, programs: readonly RegionProgram[]): Held[] {
-  const runs: { template: number; stageCount: number }[] = [];
-  for (const s of group) {
-    const last = runs.at(-1);
-    if (last?.template === stages[s].template) last.stageCount++;
-    else runs.push({ template: stages[s].template, stageCount: 1 });
-  }
-  return runs.map(({ template, stageCount }) => ({ program: programs[template], stageCount }));
+  const counts = new Map<number, number>();
+  for (const s of group) counts.set(stages[s].template, (counts.get(stages[s].template) ?? 0) + 1);
+  return [...counts].map(([template, stageCount]) => ({ program: programs[template], stageCount }));
 }
 
 /**
@@ -65,7 +61,7 @@ export function mapMemory(held: readonly Held[], batch: number, target: Target):
       top = alignUp(top + buffer.bytes, target.alignBytes);
     }
   }
-  const moving = held.flatMap((h, i) => transients(h, i, starts));
+  const moving = held.flatMap((h, i) => transients(h, i, { start: starts[i], always }));
   const offsets = assignOffsets(moving, target.alignBytes);
   for (const [i, buffer] of moving.entries()) buffers.push({ ...buffer, offset: top + offsets[i] });
   return { buffers, peakBytes: peakOf(buffers) };
@@ -102,18 +98,20 @@ function residents(
   return out;
 }
 
-function transients({ program }: Held, index: number, starts: readonly number[]): Unplaced[] {
-  const start = starts[index];
+function transients(
+  { program }: Held,
+  index: number,
+  { start, always }: { start: number; always: readonly [number, number] },
+): Unplaced[] {
   const out: Unplaced[] = [];
   for (const { tensor: t, first, last } of lifetimesOf(program)) {
     const tensor = program.tensors[t];
-    // The stage before in the same region hands over at its end: an input must not lie on that stage's outputs.
-    const from = tensor.role === 'input' && start > 0 ? start - 1 : start + first;
     out.push({
       name: `${index}:${t} ${tensor.name}`,
       kind: 'activation',
       bytes: tileBytes(tensor, program.shape),
-      live: [from, start + last],
+      // Any stage of the region may hand over to this one: an input lies on nobody's outputs.
+      live: tensor.role === 'input' ? always : [start + first, start + last],
     });
   }
   for (const [i, op] of program.ops.entries()) {

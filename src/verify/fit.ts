@@ -73,17 +73,11 @@ function verifyOverlaps(buffers: readonly Buffer[], group: number): Diagnostic[]
   return found;
 }
 
-/** Programs that the stages of a group run, in order; stages of one template in a row share an entry. */
+/** Programs that the stages of a group run, by first appearance, with the number of stages each. */
 function programsOf(group: readonly number[], { stages, mapping }: FittedProgram): [RegionProgram, number][] {
-  const out: [RegionProgram, number][] = [];
-  let before = -1;
-  for (const s of group) {
-    const { template } = stages.stages[s];
-    if (template === before) out[out.length - 1][1]++;
-    else out.push([mapping.programs[template], 1]);
-    before = template;
-  }
-  return out;
+  const templates = group.map((s) => stages.stages[s].template);
+  const distinct = templates.filter((t, i) => templates.indexOf(t) === i);
+  return distinct.map((t) => [mapping.programs[t], templates.filter((other) => other === t).length]);
 }
 
 function verifyContents(buffers: readonly Buffer[], group: number, program: FittedProgram): Diagnostic[] {

@@ -73,7 +73,7 @@ export function needsOf(held: readonly (readonly [RegionProgram, number])[], siz
           needs.push({ rule: 'F5', key: `${h}.${s}:${t}`, what: tensor.name, kind, bytes, live: [0, end] });
         continue;
       }
-      const live = liveOf(t, program, start);
+      const live = liveOf(t, program, { start, end });
       if (live !== undefined)
         needs.push({ rule: 'F5', key: `${h}:${t}`, what: tensor.name, kind: 'activation', bytes: tile, live });
     }
@@ -83,11 +83,15 @@ export function needsOf(held: readonly (readonly [RegionProgram, number])[], siz
   return needs;
 }
 
-function liveOf(t: T, { tensors, ops, outputs }: RegionProgram, start: number): [number, number] | undefined {
+function liveOf(
+  t: T,
+  { tensors, ops, outputs }: RegionProgram,
+  { start, end }: { start: number; end: number },
+): [number, number] | undefined {
   const { role } = tensors[t];
   const after = start + ops.length;
-  // An input is handed over at the end of the program before, while that one's outputs are still there.
-  if (role === 'input') return [Math.max(0, start - 1), after];
+  // Handed over by any stage of the region while that one's outputs are still there, or by another region any time.
+  if (role === 'input') return [0, end];
   let span: [number, number] | undefined;
   for (const [i, op] of ops.entries())
     if (tensorsOf(op).has(t)) span = span === undefined ? [start + i, start + i] : [span[0], start + i];

@@ -48,7 +48,7 @@ describe('memory map', () => {
       target,
     );
     const input = map.buffers.find((b) => b.name === '1:0 x');
-    expect(input?.live).toEqual([5, 11]);
+    expect(input?.live).toEqual([0, 11]);
     expect(offsetOf(map, '1:0 x')).not.toBe(offsetOf(map, '0:7 y'));
   });
   test('a peak beyond the SRAM is reported, not refused', () => {

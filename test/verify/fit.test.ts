@@ -35,7 +35,7 @@ function fitted(groups: readonly (readonly number[])[], templates: readonly numb
     memory: { maps },
   };
 }
-const good = fitted([[0, 1, 2], [3]], [0, 1, 1, 0], 2);
+const good = fitted([[0, 1, 2, 3, 4], [5]], [0, 1, 1, 0, 1, 0], 2);
 
 /** What is found when the first map is changed. */
 function found(change: (map: MemoryMap) => MemoryMap): string[] {
