@@ -22,9 +22,39 @@ export const PLAN_CODES: CodeTable = {
     why: 'plan.json and weights.bin disagree about how many bytes a tile has.',
     fix: 'The files are of different plans: compile again.',
   },
+  'plan/invalid': {
+    title: 'plan.json does not hold together',
+    why: 'The file is not JSON, or not a plan as schemas/ describes one, or its parts contradict each other.',
+    fix: 'Compile again; a plan is not meant to be edited by hand.',
+  },
+  'plan/missing': {
+    title: 'the folder is no plan',
+    why: 'A plan is a folder with a plan.json in it.',
+    fix: 'Give the folder that `wafc compile -o` wrote.',
+  },
   'plan/truncated': {
     title: 'weights.bin ends too early',
     why: 'A tile that plan.json names lies beyond the end of weights.bin.',
     fix: 'The file was cut short: copy it again, or compile again.',
+  },
+  'verify/no-decoder': {
+    title: 'the model cannot generate',
+    why: 'Generating needs an output of logits, one per word of the vocabulary; the model has none.',
+    fix: 'Leave --generate out.',
+  },
+  'verify/no-model': {
+    title: 'there is no model to compare with',
+    why: 'Values are verified against the model the plan was made from; a plan made with --no-weights has none.',
+    fix: 'Give the model with --model, or compile without --no-weights.',
+  },
+  'verify/no-onnxruntime': {
+    title: 'onnxruntime is not installed',
+    why: 'Comparing with another runtime needs the package onnxruntime-node, which wafc does not bring along.',
+    fix: 'Install it: npm install onnxruntime-node --ignore-scripts.',
+  },
+  'verify/onnxruntime': {
+    title: 'onnxruntime does not run the model',
+    why: 'The other runtime refuses the model, or one of its element types.',
+    fix: 'See its own message; without --against the reference executor of wafc is the measure.',
   },
 };
