@@ -75,7 +75,7 @@ export function evaluate(
   options: RunOptions = {},
 ): Tensor[] {
   const constants = options.constants ?? constantCache();
-  return walk(graph, wanted, { outer: (name) => feeds.get(name), options: { ...options, constants } });
+  return walk(graph, wanted, feeds, { outer: (name) => feeds.get(name), options: { ...options, constants } });
 }
 
 /** Runs one op alone, for constant folding. Its bodies, if it has any, must not read outer values. */
@@ -84,27 +84,28 @@ export function runOp(op: Op, inputs: readonly (Tensor | undefined)[]): Tensor[]
 }
 
 interface Run {
-  /** Fed values and, for a body, the values of the enclosing graphs. */
+  /** What a body captures: values of the enclosing graphs. */
   readonly outer: Scope;
   readonly options: RunOptions & { readonly constants: ConstantCache };
 }
 
-function walk(graph: Graph, wanted: readonly ValueId[], run: Run): Tensor[] {
+function walk(graph: Graph, wanted: readonly ValueId[], feeds: ReadonlyMap<string, Tensor>, run: Run): Tensor[] {
   const held = new Map<ValueId, Tensor>();
-  const { needed, uses } = planOf(graph, wanted, run.outer);
+  const { needed, uses } = planOf(graph, wanted, feeds);
   const valueOf = (value: ValueId): Tensor => {
-    const known = held.get(value) ?? run.outer(graph.captures.get(value) ?? graph.names[value]);
+    const captured = graph.captures.get(value);
+    const known = captured === undefined ? (held.get(value) ?? feeds.get(graph.names[value])) : run.outer(captured);
     if (known !== undefined) return known;
     const constant = graph.constants.get(value);
     if (constant !== undefined) return run.options.constants.read(constant);
     return fail({ code: 'exec/missing', message: `expected a value for ${graph.names[value]}, found none` });
   };
+  const byName: Scope = (name) => {
+    const value = idsByName(graph).get(name);
+    return value === undefined ? run.outer(name) : valueOf(value);
+  };
   for (const op of needed) {
     const inputs = op.inputs.map((value) => (value === null ? undefined : valueOf(value)));
-    const byName: Scope = (name) => {
-      const value = idsByName(graph).get(name);
-      return value === undefined ? run.outer(name) : valueOf(value);
-    };
     const outputs = runIn(op, inputs, { ...run, outer: byName });
     for (const [i, value] of op.outputs.entries()) {
       if (value !== null && uses.has(value) && outputs[i] !== undefined) held.set(value, outputs[i]);
@@ -138,24 +139,24 @@ function runIn(op: Op, inputs: readonly (Tensor | undefined)[], run: Run): Tenso
   }
 }
 
-/** A body sees its own inputs first, then everything around the op that runs it. */
+/** Runs a body on its inputs; what it captures comes from around the op that runs it. */
 function runBody(body: Graph, inputs: readonly Tensor[], run: Run): Tensor[] {
-  const own = new Map(body.inputs.map((value, i) => [body.names[value], inputs[i]]));
-  const captured = new Set(body.captures.values());
-  const outer: Scope = (name) =>
-    own.get(name) ?? (captured.has(name) || !idsByName(body).has(name) ? run.outer(name) : undefined);
-  return walk(body, body.outputs, { ...run, outer });
+  const feeds = new Map(body.inputs.map((value, i) => [body.names[value], inputs[i]]));
+  return walk(body, body.outputs, feeds, run);
 }
 
 /** The ops that `wanted` need, in order, and how often they read each value (one more for a wanted one). */
-function planOf(graph: Graph, wanted: readonly ValueId[], fed: Scope): { needed: Op[]; uses: Map<ValueId, number> } {
+function planOf(
+  graph: Graph,
+  wanted: readonly ValueId[],
+  feeds: ReadonlyMap<string, Tensor>,
+): { needed: Op[]; uses: Map<ValueId, number> } {
   const uses = new Map<ValueId, number>();
   const use = (value: ValueId) => uses.set(value, (uses.get(value) ?? 0) + 1);
   for (const value of wanted) use(value);
   const needed: Op[] = [];
   for (const op of graph.ops.toReversed()) {
-    const asked = op.outputs.some((v) => v !== null && uses.has(v) && fed(graph.names[v]) === undefined);
-    if (!asked) continue;
+    if (!op.outputs.some((v) => v !== null && uses.has(v) && !feeds.has(graph.names[v]))) continue;
     needed.push(op);
     for (const value of readsOf(graph, op)) use(value);
   }

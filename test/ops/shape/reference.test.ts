@@ -96,3 +96,60 @@ test('a bad value names its node', () => {
     expect(error).toMatchObject({ diagnostics: [{ node: '/pick' }] });
   }
 });
+
+describe('bodies', () => {
+  const conditional = (c: number) =>
+    runGraph(
+      graphOf(`graph g (%x: f32[1], %c: bool[]) -> %y {
+        %one: f32[1] = Relu %x
+        %y: f32[1] = If %c {else_branch=graph e () captures (%i: f32[1] = %one) -> %o {
+          %o: f32[1] = Neg %i
+        }, then_branch=graph t () captures (%i: f32[1] = %x, %d: bool[] = %c) -> %o {
+          %o: f32[1] = If %d {else_branch=graph e () captures (%j: f32[1] = %i) -> %p {
+            %p: f32[1] = Neg %j
+          }, then_branch=graph t () captures (%j: f32[1] = %i) -> %p {
+            %one = const f32[1] [10]
+            %p: f32[1] = Add %j, %one
+          }}
+        }}
+      }`),
+      new Map([
+        ['x', f32([1], [4])],
+        ['c', fromNumbers('bool', [], [c])],
+      ]),
+    ).get('y');
+  test('capture through two levels, and own names hide outer ones', () => {
+    expect(numbers(conditional(1))).toEqual([14]);
+    expect(numbers(conditional(0))).toEqual([-4]);
+  });
+
+  test('Loop carries state, captures, stops by condition and stacks its scans', () => {
+    const graph = graphOf(
+      `graph g (%n: i64[], %start: f32[1], %step: f32[1]) -> %last, %all {
+      %yes = const bool[] 1
+      %last: f32[1], %all: f32[?,1] = Loop %n, %yes, %start {body=graph b (%i: i64[], %c: bool[], %s: f32[1]) captures (%d: f32[1] = %step) -> %go, %t, %u {
+        %t: f32[1] = Add %s, %d
+        %u: f32[1] = Mul %t, %t
+        %limit = const f32[1] [6]
+        %less: bool[1] = Less %t, %limit
+        %axes = const i64[1] [0]
+        %go: bool[] = Squeeze %less, %axes
+      }}
+    }`.replace('[?,1]', '[N,1]'),
+    );
+    const run = (n: number) => {
+      const out = runGraph(
+        graph,
+        new Map([
+          ['n', fromNumbers('i64', [], [n])],
+          ['start', f32([1], [1])],
+          ['step', f32([1], [2])],
+        ]),
+      );
+      return [numbers(out.get('last')), out.get('all')?.shape, numbers(out.get('all'))];
+    };
+    expect(run(2)).toEqual([[5], [2, 1], [9, 25]]);
+    expect(run(9)).toEqual([[7], [3, 1], [9, 25, 49]]);
+    expect(run(0)).toEqual([[1], [0, 1], []]);
+  });
+});
