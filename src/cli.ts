@@ -5,6 +5,8 @@ import { processIo } from './cli/io.ts';
 import { runCli } from './cli/main.ts';
 import { cleanUpOnSignals } from './cli/signals.ts';
 import { compile } from './driver/compile.ts';
+import { report } from './driver/report.ts';
+import { verify } from './driver/verify.ts';
 import { openModel } from './onnx/reader.ts';
 import { opFor } from './ops/registry.ts';
 import { listTargets, loadTarget } from './target/load.ts';
@@ -18,6 +20,8 @@ process.exitCode = await runCli(
   {
     version: packageVersion(),
     compile,
+    report,
+    verify,
     openModel,
     knowsOp: (kind) => opFor(kind) !== undefined,
     passes: PASSES,

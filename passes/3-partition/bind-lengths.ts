@@ -7,7 +7,7 @@
  *         power of two up to 4096 for which the model has positions.
  * Skips   nothing: a context beyond the model's positions is an error that says how far they go.
  */
-import { fail } from '../../src/diag/diagnostic.ts';
+import { Diagnosed, fail } from '../../src/diag/diagnostic.ts';
 import { bindDim, type Dim, symbolsOf } from '../../src/ir/dim.ts';
 import type { Program, RunMode } from '../../src/ir/facts.ts';
 import type { Graph } from '../../src/ir/graph.ts';
@@ -72,8 +72,18 @@ function contextFor(program: Program, kind: RunMode['kind'], asked: number): num
   return 1;
 }
 
+/** Like {@link positionsAt}; an op of the host that fails at this length is a missing position, too. */
+function missingPositions(program: Program, kind: RunMode['kind'], context: number): string | undefined {
+  try {
+    return positionsAt(program, kind, context);
+  } catch (error) {
+    if (error instanceof Diagnosed) return error.diagnostics[0].message;
+    throw error;
+  }
+}
+
 /** What is missing at position `context - 1`; undefined when nothing is. */
-function missingPositions({ graph, roles }: Program, kind: RunMode['kind'], context: number): string | undefined {
+function positionsAt({ graph, roles }: Program, kind: RunMode['kind'], context: number): string | undefined {
   const hasPast = kind === 'stream' && [...roles.values()].some((r) => r.kind === 'past');
   const probe = new Probe(graph, roles, hasPast ? { sequence: 1, past: context - 1 } : { sequence: context, past: 0 });
   const fromHost = (v: ValueId): boolean =>

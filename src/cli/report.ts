@@ -7,14 +7,13 @@ export function reportCommand(run: (args: ReportArguments, command: Command) => 
   const command = new Command('report')
     .summary('say what a plan costs')
     .description('Print the memory, traffic, cycles and tokens per second of a plan, recomputed from the plan alone.')
-    .argument('<plan>', 'a folder that `wafc compile -o` wrote')
-    .option('--html <file>', 'write the report as a page');
+    .argument('<plan>', 'a folder that `wafc compile -o` wrote');
   withExamples(command, [
     'wafc report plan',
     'wafc report plan --json | jq .sram',
     'wafc report plan --html plan.html',
   ]);
-  return command.action(async (plan: string, { html }: { html?: string }) => {
-    await run({ plan, ...(html === undefined ? {} : { html }) }, command);
+  return command.action(async (plan: string) => {
+    await run({ plan }, command);
   });
 }

@@ -67,7 +67,11 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
   const checks = checkPlan(plan, args.plan);
   const modelPath = args.model ?? join(args.plan, 'model.onnx');
   if (!existsSync(modelPath)) {
-    fail({ code: 'verify/no-model', message: `${modelPath} does not exist`, notes: ['a plan made with --no-weights has no numbers to verify', 'give the model with --model'] });
+    fail({
+      code: 'verify/no-model',
+      message: `${modelPath} does not exist`,
+      notes: ['a plan made with --no-weights has no numbers to verify', 'give the model with --model'],
+    });
   }
   const { graph, roles } = loadModel(modelPath, plan.mode.batch, bindingsOf(plan));
   const tokens = tokenGraph(graph, roles, plan);
@@ -82,10 +86,24 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
     outputs.push(...(await compareOutputs(name, plan, placed, graph, feeds, oracle, ops)));
   }
   effects.progress.clear();
-  const generation = args.generate === undefined ? null : await generate(args.generate, args, plan, placed, graph, oracle);
+  const generation =
+    args.generate === undefined ? null : await generate(args.generate, args, plan, placed, graph, oracle);
   const firstOut = ops.find((o) => !(o.maxRel <= o.bound)) ?? null;
-  const passed = firstOut === null && checks.every((d) => d.severity !== 'error') && outputs.every((o) => o.maxRel <= o.bound) && (generation?.agree ?? true);
-  const result: VerifyResult = { schema: 'wafc.verify/1', plan: plan.model.sha256, passed, checks, ops, outputs, firstOut, generation };
+  const passed =
+    firstOut === null &&
+    checks.every((d) => d.severity !== 'error') &&
+    outputs.every((o) => o.maxRel <= o.bound) &&
+    (generation?.agree ?? true);
+  const result: VerifyResult = {
+    schema: 'wafc.verify/1',
+    plan: plan.model.sha256,
+    passed,
+    checks,
+    ops,
+    outputs,
+    firstOut,
+    generation,
+  };
   return { exitCode: passed ? 0 : 3, diagnostics: checks, text: () => renderVerify(result, plan), json: () => result };
 }
 
@@ -108,11 +126,17 @@ interface Case {
 function casesFor(plan: Plan, args: VerifyArguments): Case[] {
   if (args.input !== undefined) return [{ name: args.input, feeds: readNpz(args.input) }];
   const { mode } = plan;
-  const specs = plan.inputs.map((io) => ({ ...io, shape: io.shape.map((d) => (typeof d === 'number' ? d : parseDim(d))) }));
+  const specs = plan.inputs.map((io) => ({
+    ...io,
+    shape: io.shape.map((d) => (typeof d === 'number' ? d : parseDim(d))),
+  }));
   const vocabulary = vocabularyOf(plan);
   const make = (name: string, sequence: number, past: number): Case => ({
     name,
-    feeds: randomFeeds(specs.map((s) => ({ ...s, shape: s.shape.map((d) => bindDim(d, {})) })), { batch: mode.batch, sequence, past, vocabulary, seed: args.seed }),
+    feeds: randomFeeds(
+      specs.map((s) => ({ ...s, shape: s.shape.map((d) => bindDim(d, {})) })),
+      { batch: mode.batch, sequence, past, vocabulary, seed: args.seed },
+    ),
   });
   if (mode.kind === 'whole') return [make(`${mode.context} tokens`, mode.context, 0)];
   const prompt = Math.min(args.tokens ?? 12, mode.context);
@@ -126,13 +150,22 @@ function casesFor(plan: Plan, args: VerifyArguments): Case[] {
 function vocabularyOf(plan: Plan): number {
   const sizes = plan.stages.flatMap((stage) => {
     const { program } = plan.templates[stage.template];
-    return program.ops.flatMap((op) => (op.op === 'embed' && plan.inputs.some((io) => io.role.kind === 'tokens' && stage.inputs.includes(io.name)) ? [program.tensors[op.table].shape[0]] : []));
+    return program.ops.flatMap((op) =>
+      op.op === 'embed' && plan.inputs.some((io) => io.role.kind === 'tokens' && stage.inputs.includes(io.name))
+        ? [program.tensors[op.table].shape[0]]
+        : [],
+    );
   });
   return Math.min(...sizes, 1 << 16);
 }
 
 /** Runs the placed model, and compares every op's gathered result with the token graph's value for the same tokens. */
-function compareOps(plan: Plan, placed: PlacedModel, tokens: Graph, feeds: ReadonlyMap<string, Tensor>): OpDifference[] {
+function compareOps(
+  plan: Plan,
+  placed: PlacedModel,
+  tokens: Graph,
+  feeds: ReadonlyMap<string, Tensor>,
+): OpDifference[] {
   const wanted = new Map<string, Tensor>();
   runGraph(tokens, feeds, {
     observe(op, results) {
@@ -162,10 +195,15 @@ function compareOps(plan: Plan, placed: PlacedModel, tokens: Graph, feeds: Reado
         const key = `${stageName}/${at}`;
         const from = step.get(key) ?? 0;
         step.set(key, from + rows);
-        const slice = { ...expected, shape: [rows, width], data: expected.data.subarray(from * width, (from + rows) * width) };
+        const slice = {
+          ...expected,
+          shape: [rows, width],
+          data: expected.data.subarray(from * width, (from + rows) * width),
+        };
         const { maxAbs, maxRel } = compare(found, slice);
         const old = worst.get(key);
-        if (old === undefined || maxRel > old.maxRel) worst.set(key, { stage: stageName, node, maxAbs, maxRel, bound: bounds.get(key) ?? 0 });
+        if (old === undefined || maxRel > old.maxRel)
+          worst.set(key, { stage: stageName, node, maxAbs, maxRel, bound: bounds.get(key) ?? 0 });
       }
     },
   });
@@ -194,17 +232,31 @@ function boundsOf(plan: Plan): Map<string, number> {
 }
 
 function narrowest(plan: Plan): 'f32' | 'f16' | 'bf16' | 'other' {
-  const types = new Set(plan.templates.flatMap(({ program }) => program.tensors.filter((t) => t.role !== 'input' && t.dtype !== 'u8').map((t) => t.dtype)));
+  const types = new Set(
+    plan.templates.flatMap(({ program }) =>
+      program.tensors.filter((t) => t.role !== 'input' && t.dtype !== 'u8').map((t) => t.dtype),
+    ),
+  );
   if (types.has('bf16')) return 'bf16';
   if (types.has('f16')) return 'f16';
   return [...types].every((t) => t === 'f32' || t === 'i32') ? 'f32' : 'other';
 }
 
-async function compareOutputs(name: string, plan: Plan, placed: PlacedModel, graph: Graph, feeds: ReadonlyMap<string, Tensor>, oracle: Oracle | undefined, ops: readonly OpDifference[]): Promise<OutputDifference[]> {
+async function compareOutputs(
+  name: string,
+  plan: Plan,
+  placed: PlacedModel,
+  graph: Graph,
+  feeds: ReadonlyMap<string, Tensor>,
+  oracle: Oracle | undefined,
+  ops: readonly OpDifference[],
+): Promise<OutputDifference[]> {
   const found = placed.call(feeds);
   const reference = runGraph(graph, feeds);
   const bound = Math.max(...ops.map((o) => o.bound), 1e-5);
-  const differences = [...reference].map(([output, expected]) => difference(name, output, 'placed vs reference', found.get(output), expected, bound));
+  const differences = [...reference].map(([output, expected]) =>
+    difference(name, output, 'placed vs reference', found.get(output), expected, bound),
+  );
   if (oracle === undefined) return differences;
   const outside = await oracle.run(feeds);
   const runtime = narrowest(plan) === 'f32' ? RUNTIME_BOUND : bound;
@@ -215,7 +267,14 @@ async function compareOutputs(name: string, plan: Plan, placed: PlacedModel, gra
   return differences;
 }
 
-function difference(name: string, output: string, of: OutputDifference['of'], found: Tensor | undefined, expected: Tensor, bound: number): OutputDifference {
+function difference(
+  name: string,
+  output: string,
+  of: OutputDifference['of'],
+  found: Tensor | undefined,
+  expected: Tensor,
+  bound: number,
+): OutputDifference {
   if (found === undefined) throw new Error(`nothing computes output ${output}`);
   return { case: name, output, of, ...compare(found, expected), bound, argmaxAgrees: argmaxAgreement(found, expected) };
 }
@@ -237,13 +296,31 @@ function argmaxAgreement(a: Tensor, b: Tensor): number {
 }
 
 /** Greedy tokens of the placed model with its cache resident, of the reference, and of onnxruntime. */
-async function generate(count: number, args: VerifyArguments, plan: Plan, placed: PlacedModel, graph: Graph, oracle: Oracle | undefined): Promise<Generation> {
-  if (plan.mode.kind !== 'stream' || plan.mode.batch !== 1) fail({ code: 'verify/no-decoder', message: 'only a decoder of batch 1 generates tokens' });
+async function generate(
+  count: number,
+  args: VerifyArguments,
+  plan: Plan,
+  placed: PlacedModel,
+  graph: Graph,
+  oracle: Oracle | undefined,
+): Promise<Generation> {
+  if (plan.mode.kind !== 'stream' || plan.mode.batch !== 1)
+    fail({ code: 'verify/no-decoder', message: 'only a decoder of batch 1 generates tokens' });
   const vocabulary = vocabularyOf(plan);
   const prompt = [1, 2, 3].map((i) => (i * 37 + args.seed) % vocabulary);
   const found = await generateGreedy(placedStepper(placed), prompt, count);
-  const reference = await generateGreedy(referenceStepper(plan, async (feeds) => runGraph(graph, feeds)), prompt, count);
-  const outside = oracle ? await generateGreedy(referenceStepper(plan, (feeds) => oracle.run(feeds)), prompt, count) : null;
+  const reference = await generateGreedy(
+    referenceStepper(plan, async (feeds) => runGraph(graph, feeds)),
+    prompt,
+    count,
+  );
+  const outside = oracle
+    ? await generateGreedy(
+        referenceStepper(plan, (feeds) => oracle.run(feeds)),
+        prompt,
+        count,
+      )
+    : null;
   const agree = [reference, ...(outside ? [outside] : [])].every((other) => other.join() === found.join());
   return { prompt, placed: found, reference, onnxruntime: outside, agree };
 }

@@ -2,7 +2,7 @@
  * Probes: the graph at one concrete size. Control values (positions, masks, rope angles: everything that does not
  * depend on the contents of activations) are computed on demand by the reference kernels.
  */
-import { bindDim, type Dim, isKnown, printDim } from '../ir/dim.ts';
+import { bindDim, type Dim, isKnown, printDim, symbolsOf } from '../ir/dim.ts';
 import type { IoRole } from '../ir/facts.ts';
 import type { Graph, Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
@@ -29,7 +29,9 @@ export class Probe {
   constructor(graph: Graph, roles: ReadonlyMap<string, IoRole>, size: ProbeSize, mask: MaskPattern = () => 1) {
     this.graph = graph;
     this.roles = roles;
-    this.size = size;
+    // A model without a past numbers its tokens from 0.
+    const hasPast = graph.inputs.some((v) => graph.types[v].shape.some((d) => symbolsOf(d).includes('P')));
+    this.size = hasPast ? size : { ...size, past: 0 };
     this.mask = mask;
     for (const op of graph.ops) for (const v of op.outputs) if (v !== null) this.producers.set(v, op);
     for (const v of graph.inputs) this.known.set(v, this.feed(v));

@@ -59,7 +59,7 @@ export class RegionSearch {
       const result = this.solve(groups);
       if ('found' in result) {
         if (best === undefined || result.found.cycles < best.cycles) best = result.found;
-      } else if (noFit === undefined || closer(result.noFit, noFit)) noFit = result.noFit;
+      } else noFit = result.noFit; // the last grouping is one region of all cores: the plain question of capacity
     }
     if (best) return { found: best };
     if (noFit) return { noFit };
@@ -243,9 +243,6 @@ const area = ({ width, height }: RegionShape): number => width * height;
 function cheapest(list: readonly Candidate[], cost: (c: Candidate) => number): Candidate {
   return list.reduce((best, c) => (cost(c) < cost(best) ? c : best));
 }
-
-const closer = (a: NoFit, b: NoFit): boolean =>
-  a.reason === b.reason ? a.closest.map.peakBytes < b.closest.map.peakBytes : a.reason === 'fabric';
 
 function longestRun(templates: readonly number[]): number {
   let longest = 0;

@@ -49,6 +49,8 @@ export class StageMapper {
   readonly ops: ProgramOp[] = [];
   readonly caches: Cache[] = [];
   private readonly env = new Map<ValueId, T>();
+  private readonly held = new Map<string, T>();
+  private readonly weightOf: { readonly tensor: T; readonly source: number }[] = [];
   private readonly inputKinds = new Map<ValueId, StepInput['kind']>();
   private current: Op | undefined;
 
@@ -67,7 +69,6 @@ export class StageMapper {
     }
     const outputs = this.stage.outputs.map((v) => (this.isPresent(v) ? null : this.output(v)));
     const inputs = this.stage.inputs.map((v) => this.stepInput(v));
-    const weights = this.stage.weights.map((v) => this.env.get(v) ?? this.unused(v));
     const { tensors, shape, caches } = this;
     const results = this.stage.ops.map((at) => this.value(this.graph.ops[at].outputs[0] as ValueId));
     const context = caches.length > 0 ? this.size.context : 0;
@@ -79,7 +80,8 @@ export class StageMapper {
       ops: fuseCollectives(this.ops),
       inputs,
       outputs,
-      weights,
+      weights: this.weightOf.map((w) => w.tensor),
+      weightSources: this.weightOf.map((w) => w.source),
       caches,
       results,
     };
@@ -191,22 +193,17 @@ export class StageMapper {
     );
   }
 
-  /** A weight of the stage in the layout its op wants; used by one op, or by several that agree. */
+  /** A weight of the stage in the layout its op wants; held once for all ops that agree on the layout. */
   weight(v: ValueId, shape: readonly number[], layout: Layout): T {
-    const known = this.env.get(v);
-    if (known !== undefined) {
-      if (JSON.stringify(this.tensors[known].layout) === JSON.stringify(layout)) return known;
-      return this.refuse(`wants weight ${this.graph.names[v]} in two layouts`, 'store the weight twice in the model');
-    }
+    const key = `${v} ${shape} ${JSON.stringify(layout)}`;
+    const known = this.held.get(key);
+    if (known !== undefined) return known;
     const constant = this.graph.constants.get(v);
     if (constant === undefined) return this.refuse(`needs ${this.graph.names[v]} to be a constant`);
     const t = this.add(this.graph.names[v], 'weight', constant.stored, shape, layout);
-    this.env.set(v, t);
+    this.held.set(key, t);
+    this.weightOf.push({ tensor: t, source: this.stage.weights.indexOf(v) });
     return t;
-  }
-
-  private unused(v: ValueId): never {
-    throw new Error(`weight ${this.graph.names[v]} of stage ${this.stage.name} is used by no op`);
   }
 
   private stepInput(v: ValueId): StepInput | null {

@@ -46,7 +46,9 @@ export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
     return { blob, constant };
   };
   const stageBlobs = stages.stages.map((stage) =>
-    stage.weights.map((v) => place(graph.names[v], constantOf(graph, v))),
+    mapping.programs[stage.template].weightSources.map((k) =>
+      place(graph.names[stage.weights[k]], constantOf(graph, stage.weights[k])),
+    ),
   );
   const host = hostPart(graph, stages);
   const hostBlobs = host.constants.map((v) => place(graph.names[v], relabelled(constantOf(graph, v))));
@@ -57,6 +59,7 @@ export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
     region: placement.regions.findIndex((r) => r.stages.includes(i)),
     inputs: names(stage.inputs),
     outputs: names(stage.outputs),
+    values: stage.ops.map((at) => graph.names[graph.ops[at].outputs[0] as ValueId]),
     weights: stageBlobs[i].map(({ blob }) => blob),
   }));
   const plan: Plan = {

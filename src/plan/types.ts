@@ -34,6 +34,8 @@ export interface PlanStage {
   /** Value names, in the order of the template's program. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Graph values that the program's results are, in order. */
+  readonly values: readonly string[];
   /** In the order of the program's weights; tiles in core order (see ARCHITECTURE.md, weights.bin). */
   readonly weights: readonly Blob[];
 }
