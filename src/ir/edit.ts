@@ -14,7 +14,7 @@ import { equalTypes, type TensorType } from './types.ts';
 
 export interface NewValue {
   readonly type: TensorType;
-  /** Wanted name; gets a numeric suffix when it is taken. Default: the op's ONNX node. */
+  /** Wanted name; gets a numeric suffix when it is taken. Default: the op's ONNX node, else its kind. */
   readonly name?: string;
 }
 export interface NewOp {
@@ -123,7 +123,9 @@ export class GraphEdit {
   /** Adds an op; returns its outputs, in order, without the absent ones. */
   addOp(added: NewOp): ValueId[] {
     const { kind, version, inputs, attrs = {}, origin } = added;
-    const outputs = added.outputs.map((o) => (o === null ? null : this.#addValue(o.type, o.name ?? origin.node)));
+    const outputs = added.outputs.map((o) =>
+      o === null ? null : this.#addValue(o.type, o.name ?? (origin.node || kind)),
+    );
     const by = [...origin.by, ...(origin.by.at(-1) === this.#by ? [] : [this.#by])];
     const captured = this.#captured({ attrs });
     this.#append({
@@ -164,8 +166,9 @@ export class GraphEdit {
 
   /**
    * Makes every use of `from` a use of `to`. Two uses stay: those by ops of this edit that `to` is computed from
-   * (so that `x` can be replaced by `f(x)`), and a graph output when `to` cannot take over its name (an input,
-   * a constant that ops read, another output). Returns false when a use stays for the latter reason.
+   * (so that `x` can be replaced by `f(x)`), and a graph output when `to` cannot take over its name (either is an
+   * input, or `to` is another output or a constant that ops read). Returns false when a use stays for the latter
+   * reason.
    */
   replaceUses(from: ValueId, to: ValueId): boolean {
     if (from === to) return true;
@@ -173,7 +176,8 @@ export class GraphEdit {
     for (const op of this.usersOf(from)) if (!kept.has(op)) this.#substitute(op, from, to);
     if (!this.#outputs.includes(from)) return true;
     const busyConstant = this.#constants.has(to) && this.usersOf(to).length > 0;
-    if (this.#inputs.includes(to) || this.graph.captures.has(to) || busyConstant || this.isOutput(to)) return false;
+    const fixed = (v: ValueId): boolean => this.#inputs.includes(v) || this.graph.captures.has(v);
+    if (fixed(from) || fixed(to) || busyConstant || this.isOutput(to)) return false;
     this.#outputs = this.#outputs.map((o) => (o === from ? to : o));
     [this.#names[from], this.#names[to]] = [this.#names[to], this.#names[from]];
     return true;

@@ -97,6 +97,22 @@ describe('editing', () => {
     expect(edit.finish()).toBe(chain);
   });
 
+  test('an input that is an output keeps both names', () => {
+    const graph = parseGraph('graph g (%x: f32[2]) -> %x, %y {\n  %y: f32[2] = Relu %x\n}');
+    const edit = editGraph(graph, 'p');
+    const [abs] = edit.addOp({
+      kind: 'Abs',
+      version: 21,
+      inputs: [value(graph, 'x')],
+      outputs: [{ type: f2 }],
+      origin,
+    });
+    expect(edit.replaceUses(value(graph, 'x'), abs)).toBe(false);
+    const after = edit.finish();
+    expect(after.outputs.map((v) => after.names[v])).toEqual(['x', 'y']);
+    expect(after.ops.map((o) => o.kind)).toEqual(['Abs', 'Relu']);
+  });
+
   test('x can be replaced by f(g(x))', () => {
     const edit = editGraph(chain, 'p');
     const y = value(chain, 'y');
