@@ -1,7 +1,8 @@
 /**
  * Reads constants: whole, or rectangular regions of their strided views. Only the rows of the file that a region
  * touches are read, in its order in the file, through a small buffer; a transposed view is read by blocks of
- * source rows and scattered. Memory beyond the result stays under 136 MB.
+ * source rows and scattered. Memory beyond the result stays under 260 MB; strided regions of sub-byte types that are
+ * read packed take one more byte per element.
  */
 import { type Constant, elementCount } from '../ir/constant.ts';
 import { bytesFor, DTYPE_BITS, type DType, isFloat } from '../ir/types.ts';
@@ -14,7 +15,7 @@ import { allocate, type Tensor, type TensorData } from './tensor.ts';
 const CHUNK = 2 ** 20;
 /** Gaps up to this many bytes are read and thrown away: one larger read is faster than two small ones. */
 const GAP = 16 * 1024;
-/** Packed bytes converted at once. */
+/** Packed bytes, and elements, converted at once. */
 const CONVERT = 2 ** 27;
 
 /** The whole constant as a dense tensor of `c.dtype`, converted from `c.stored` where they differ. */
@@ -79,7 +80,7 @@ function readConverted(c: Constant, starts: readonly number[], sizes: readonly n
   const strides = c.strides.length === 0 ? [1] : c.strides;
   const at = starts.length === 0 ? [0] : [...starts];
   const slice = out.length / sizes[0];
-  const rows = Math.max(1, Math.floor(CONVERT / bytesFor(c.stored, slice)));
+  const rows = Math.max(1, Math.floor(CONVERT / Math.max(bytesFor(c.stored, slice), slice)));
   const view: Constant = { ...c, shape, strides };
   for (let row = 0; row < sizes[0]; row += rows) {
     const count = Math.min(rows, sizes[0] - row);
