@@ -14,6 +14,7 @@ import { type Dim, isKnown } from './dim.ts';
 import { type Attrs, type AttrValue, type Graph, isConstantAttr, isGraphAttr, type Op } from './graph.ts';
 import type { ValueId } from './ids.ts';
 import { printElement, printNumber, readBits } from './literal.ts';
+import { operandsOf } from './order.ts';
 import { isGenerated, isOpaque } from './sources.ts';
 import { bytesFor, DTYPE_BITS, type TensorType } from './types.ts';
 
@@ -39,12 +40,13 @@ function graphLines(graph: Graph, opset: number | null, top: boolean, options: P
 
   const body: string[] = [];
   const pending = new Set(graph.constants.keys());
-  const define = (value: ValueId | null): void => {
-    if (value === null || !pending.delete(value)) return;
+  const byName = new Map([...pending].map((value) => [graph.names[value], value]));
+  const define = (value: ValueId): void => {
+    if (!pending.delete(value)) return;
     body.push(`${ref(value)} = const ${printConstant(graph.constants.get(value) as Constant, options)}`);
   };
   for (const op of graph.ops) {
-    for (const value of op.inputs) define(value);
+    for (const value of operandsOf(op, (name) => byName.get(name))) define(value);
     const [first, ...rest] = opText(op, graph, opset, options);
     body.push(first, ...rest);
   }

@@ -52,6 +52,7 @@ const program: Program = {
         outputs: [2],
         results: [],
         weights: [1],
+        weightSources: [0],
         caches: [],
       },
     ],
