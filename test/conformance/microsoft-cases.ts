@@ -307,6 +307,66 @@ const rotaries: Case[] = [
   },
 ];
 
+/** Four experts of 16 to 32 and back; `fused` doubles the first layer. */
+const moe = (name: string, attrs: SingleOp['attrs'], fused = 1): Case => ({
+  name,
+  op: 'MoE',
+  attrs: { k: 2, ...attrs },
+  inputs: [
+    floats(3, 16),
+    floats(3, 4),
+    floats(4, fused * 32, 16),
+    floats(4, fused * 32),
+    floats(4, 16, 32),
+    floats(4, 16),
+  ],
+  outputs: [F],
+});
+const qmoe = (
+  name: string,
+  bits: number,
+  attrs: SingleOp['attrs'],
+  fused: number,
+  more: readonly (Tensor | undefined)[] = [],
+): Case => ({
+  name,
+  op: 'QMoE',
+  attrs: { k: 2, expert_weight_bits: bits, normalize_routing_weights: 1, ...attrs },
+  inputs: [
+    floats(3, 32),
+    floats(3, 4),
+    integers('u8', 0, 255, 4, fused * 64, (32 * bits) / 8),
+    scales(4, fused * 64),
+    floats(4, fused * 64),
+    integers('u8', 0, 255, 4, 32, (64 * bits) / 8),
+    scales(4, 32),
+    floats(4, 32),
+    ...more,
+  ],
+  outputs: [F],
+});
+const scales = (...shape: number[]): Tensor =>
+  fromNumbers(
+    'f32',
+    shape,
+    Array.from({ length: sizeOf(shape) }, () => 0.01 * (1 + random())),
+  );
+const glu = {
+  activation_type: 'swiglu',
+  swiglu_fusion: 1,
+  activation_alpha: { float: 1.702 },
+  activation_beta: { float: 1 },
+};
+const zeroPoints = [undefined, undefined, undefined];
+const mixtures: Case[] = [
+  ...['relu', 'gelu', 'silu', 'identity'].map((activation_type) => moe(activation_type, { activation_type })),
+  moe('normalized', { activation_type: 'silu', normalize_routing_weights: 1 }),
+  moe('swiglu', { ...glu, swiglu_limit: { float: 0.7 }, normalize_routing_weights: 1 }, 2),
+  qmoe('4 bits, swiglu', 4, glu, 2),
+  qmoe('8 bits, swiglu', 8, glu, 2),
+  qmoe('4 bits, zero points', 4, glu, 2, [...zeroPoints, integers('u8', 0, 255, 4, 64), integers('u8', 0, 255, 4, 16)]),
+];
+
 const halves: Case[] = [
   { name: 'half gelu', op: 'Gelu', inputs: [half(floats(3, 9))], outputs: ['f16'] },
   {
@@ -346,6 +406,7 @@ export const microsoftCases: readonly (SingleOp & { readonly name: string })[] =
   ...multis,
   ...groups,
   ...rotaries,
+  ...mixtures,
   ...halves,
   ...quantizers,
 ].map((c) => ({ domain: 'com.microsoft', ...c }));
