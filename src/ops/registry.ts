@@ -70,12 +70,16 @@ export const opFor = (kind: string): OpDef | undefined => byKind.get(kind);
 /** Every op, sorted by kind. */
 export const allOps = (): readonly OpDef[] => [...byKind].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, def]) => def);
 
-/** Up to three registered kinds whose spelling is close to `kind`, best first; ties in alphabetical order. */
+/**
+ * Up to three registered kinds whose spelling is close to `kind`, or starts with it, best first; ties in alphabetical
+ * order. wafc's own ops are no answer to a name from a model file.
+ */
 export function nearestOps(kind: string): readonly string[] {
   const bare = (k: string) => k.slice(k.lastIndexOf('.') + 1).toLowerCase();
   const wanted = bare(kind);
   return [...byKind.keys()]
-    .map((k) => ({ k, edits: editDistance(wanted, bare(k)) }))
+    .filter((k) => !k.startsWith('wafc.') || kind.startsWith('wafc.'))
+    .map((k) => ({ k, edits: wanted.length > 3 && bare(k).startsWith(wanted) ? 1 : editDistance(wanted, bare(k)) }))
     .filter(({ edits }) => edits <= Math.max(1, Math.floor(wanted.length / 3)))
     .sort((a, b) => a.edits - b.edits || (a.k < b.k ? -1 : 1))
     .slice(0, 3)
