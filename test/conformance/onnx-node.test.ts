@@ -37,8 +37,8 @@ test.skipIf(suites.length === 0)(
       }
     }
     const list = [...missing].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).map(([what, n]) => `${n} x ${what}`);
-    console.log(`${passed} passed, ${waived} waived, ${unsupported} unsupported, ${failed.length} failed`);
-    console.log(list.join('\n'));
+    const summary = `${passed} passed, ${waived} waived, ${unsupported} unsupported, ${failed.length} failed`;
+    process.stdout.write(`${[summary, ...list].join('\n')}\n`);
     expect(failed).toEqual([]);
   },
 );
