@@ -1,12 +1,9 @@
 #!/usr/bin/env node
-/** The `wafc` command: puts the real drivers behind the commands. No logic. */
+/** The `wafc` command: puts the real drivers behind the commands, loaded when asked for. No logic. */
 import { PASSES } from '../passes/index.ts';
 import { processIo } from './cli/io.ts';
 import { runCli } from './cli/main.ts';
 import { cleanUpOnSignals } from './cli/signals.ts';
-import { compile } from './driver/compile.ts';
-import { report } from './driver/report.ts';
-import { verify } from './driver/verify.ts';
 import { openModel } from './onnx/reader.ts';
 import { opFor } from './ops/registry.ts';
 import { listTargets, loadTarget } from './target/load.ts';
@@ -19,9 +16,9 @@ process.exitCode = await runCli(
   process.argv.slice(2),
   {
     version: packageVersion(),
-    compile,
-    report,
-    verify,
+    compile: async (args, effects) => (await import('./driver/compile.ts')).compile(args, effects),
+    report: async (args, effects) => (await import('./driver/report.ts')).report(args, effects),
+    verify: async (args, effects) => (await import('./driver/verify.ts')).verify(args, effects),
     openModel,
     knowsOp: (kind) => opFor(kind) !== undefined,
     passes: PASSES,

@@ -3,8 +3,8 @@
  *
  * Before  a token graph with open lengths S (sequence) and P (past).
  * After   mode `stream` when all attention is causal: one token a step, KV resident, S and P stay run-time values up to the
- *         context. Mode `whole` otherwise: S is bound to the context. The context is what was asked for, or the largest
- *         power of two up to 4096 for which the model has positions.
+ *         context. Mode `whole` otherwise: S is bound to the context. The context is what was asked for, or
+ *         4096 positions (128 tokens for whole sequences), or as far as the model's positions go.
  * Skips   nothing: a context beyond the model's positions is an error that says how far they go.
  */
 import { Diagnosed, fail } from '../../src/diag/diagnostic.ts';
@@ -16,7 +16,8 @@ import { inferTypes } from '../../src/frontend/infer.ts';
 import { Probe } from '../../src/lift/probe.ts';
 import { definePass } from '../../src/pass/pass.ts';
 
-const DEFAULT_CONTEXT = 4096;
+/** Positions of a decoder, tokens of an encoder, when nobody says. */
+const DEFAULT_CONTEXT = { stream: 4096, whole: 128 } as const;
 
 export default definePass({
   name: 'bind-lengths',
@@ -60,16 +61,27 @@ function contextFor(program: Program, kind: RunMode['kind'], asked: number): num
   if (asked > 0) {
     const problem = missingPositions(program, kind, asked);
     if (problem === undefined) return asked;
-    let most = 1;
-    while (missingPositions(program, kind, most * 2) === undefined) most *= 2;
+    const most = defaultContext(program, kind);
     fail({
       code: 'compile/context',
       message: `a context of ${asked} is longer than the model's positions: ${problem}`,
-      notes: [`--context ${most} works`],
+      notes: [most < asked ? `--context ${most} works` : 'ask for a shorter --context'],
     });
   }
-  for (let n = DEFAULT_CONTEXT; n > 1; n /= 2) if (missingPositions(program, kind, n) === undefined) return n;
-  return 1;
+  return defaultContext(program, kind);
+}
+
+/** The default, or as far as the model's positions go. */
+function defaultContext(program: Program, kind: RunMode['kind']): number {
+  const wanted = DEFAULT_CONTEXT[kind];
+  if (missingPositions(program, kind, wanted) === undefined) return wanted;
+  let low = 1;
+  for (let high: number = wanted; high - low > 1; ) {
+    const middle = (low + high) >> 1;
+    if (missingPositions(program, kind, middle) === undefined) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Like {@link positionsAt}; an op of the host that fails at this length is a missing position, too. */

@@ -7,7 +7,7 @@
  * Skips   nothing.
  */
 import { definePass } from '../../src/pass/pass.ts';
-import { mapMemory } from '../../src/place/memory.ts';
+import { heldBy, mapMemory } from '../../src/place/memory.ts';
 
 export default definePass({
   name: 'assign-memory',
@@ -19,15 +19,7 @@ export default definePass({
   options: {},
   run(program) {
     const { stages, mapping, mode, target } = program;
-    const maps = mapping.groups.map((group) => {
-      const counts = new Map<number, number>();
-      for (const s of group) counts.set(stages.stages[s].template, (counts.get(stages.stages[s].template) ?? 0) + 1);
-      return mapMemory(
-        [...counts].map(([t, n]) => ({ program: mapping.programs[t], stageCount: n })),
-        mode.batch,
-        target,
-      );
-    });
+    const maps = mapping.groups.map((group) => mapMemory(heldBy(group, stages, mapping.programs), mode.batch, target));
     return { ...program, memory: { maps } };
   },
 });

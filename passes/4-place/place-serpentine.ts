@@ -24,7 +24,7 @@ export default definePass({
     if (!placed.fits)
       fail({
         code: 'fit/fabric',
-        message: `${sizes.length} regions do not fit the ${target.width}x${target.height} cores of ${target.name}`,
+        message: `${sizes.length} regions of ${placed.need} cores do not fit the ${placed.have} usable cores of ${target.name}`,
       });
     count(
       'cores used',

@@ -1,8 +1,10 @@
 /** `wafc compile` on one page: open -> import -> bind -> passes -> plan -> report. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Answer, CompileArguments, Effects } from '../cli/drivers.ts';
+import type { Answer, CompileArguments, Effects } from './contract.ts';
 import { Diagnosed, type Diagnostic, fail } from '../diag/diagnostic.ts';
+import { randomFeeds } from '../exec/feeds-for.ts';
+import { runGraph } from '../exec/reference.ts';
 import { bindInput } from '../frontend/bind.ts';
 import { exportModel } from '../frontend/export.ts';
 import { importOnnx } from '../frontend/import.ts';
@@ -14,6 +16,7 @@ import { openModel } from '../onnx/reader.ts';
 import { writeModel } from '../onnx/writer.ts';
 import { opFor } from '../ops/registry.ts';
 import { checkPassNames, observersFor } from '../pass/flags.ts';
+import { compareNumerics } from '../pass/numerics.ts';
 import { type Observer, type RunOptions, runPasses, verifyWith } from '../pass/manager.ts';
 import { parsePassList } from '../pass/pass-list.ts';
 import { PASSES } from '../../passes/index.ts';
@@ -23,11 +26,17 @@ import { writePlanJson, writeWeights } from '../plan/write.ts';
 import { buildReport, noFitReport } from '../report/report.ts';
 import { renderReport } from '../report/text.ts';
 import { loadTarget } from '../target/load.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { writeFileAtomic, writeFolderAtomic } from '../util/files.ts';
 import { verifyGraph } from '../verify/graph.ts';
 import { packageVersion } from '../util/version.ts';
 import { PIPELINE } from './pipeline.ts';
-import { remediesFor } from './remedies.ts';
+import { remediesFor, shorterContext } from './remedies.ts';
+
+/** A context that is chosen, not asked for, is at least this long. */
+const MIN_CONTEXT = 32;
+
+const isFit = (d: Diagnostic): boolean => d.code.startsWith('fit/');
 
 /** The model's graph with batch and bound inputs fixed, ready for passes. */
 export interface Loaded {
@@ -85,24 +94,32 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     seed: args.seed,
     bindings: args.bindings,
   };
-  let bound: Program | undefined;
-  const keepBound: Observer = ({ step, after }) => {
-    if (step.pass.name === 'bind-lengths') bound = after;
+  const watched: { lifted?: Program; bound?: Program } = {};
+  const keepBound: Observer = ({ step, before, after }) => {
+    if (step.pass.name === 'bind-lengths') Object.assign(watched, { lifted: before, bound: after });
   };
   let program: Program;
   try {
     program = runPipeline(start, args, effects, diagnostics, keepBound);
   } catch (error) {
-    if (
-      !(error instanceof Diagnosed) ||
-      bound === undefined ||
-      !error.diagnostics.some((d) => d.code.startsWith('fit/'))
-    )
+    const { lifted, bound } = watched;
+    if (!(error instanceof Diagnosed) || lifted === undefined || bound === undefined || !error.diagnostics.some(isFit))
       throw error;
-    const tried = remediesFor(bound);
-    const found = error.diagnostics.map((d) => (d.code.startsWith('fit/') ? { ...d, remedies: tried } : d));
-    const report = noFitReport(bound, loaded.graph, options, found);
-    return { exitCode: 1, diagnostics: [...diagnostics, ...found], text: () => '', json: () => report };
+    // Nobody asked for this context: take the longest that fits, and say so.
+    const context = args.context === undefined ? shorterContext(lifted, bound.mode.context, MIN_CONTEXT) : undefined;
+    if (context === undefined) {
+      const tried = remediesFor(lifted, bound.mode);
+      const found = error.diagnostics.map((d) => (isFit(d) ? { ...d, remedies: tried } : d));
+      const report = noFitReport(bound, loaded.graph, options, found);
+      return { exitCode: 1, diagnostics: [...diagnostics, ...found], text: () => '', json: () => report };
+    }
+    diagnostics.push({
+      code: 'compile/context-chosen',
+      severity: 'remark',
+      message: `a context of ${context} was chosen: the default of ${bound.mode.context} does not fit ${target.name}`,
+      notes: ['ask for another with --context'],
+    });
+    program = runPipeline({ ...start, mode: { ...start.mode, context } }, args, effects, diagnostics, () => {});
   }
   if (program.schedule === undefined) {
     return {
@@ -127,7 +144,11 @@ function runPipeline(
   keep: Observer,
 ): Program {
   const steps = flags.passes === undefined ? PIPELINE : parsePassList(flags.passes, PASSES);
-  const { observers, summary } = observersFor(flags, { write: effects.show, writeFile: writeFileAtomic });
+  const { observers, summary } = observersFor(flags, {
+    write: effects.show,
+    writeFile: writeFileAtomic,
+    compare: compareNumerics(runOnSample, effects.show),
+  });
   const options: RunOptions = {
     seed,
     limit: flags.bisectLimit ?? Number.POSITIVE_INFINITY,
@@ -142,6 +163,16 @@ function runPipeline(
   const tables = summary();
   if (tables !== '') effects.show(tables);
   return program;
+}
+
+/** The program's outputs for a short prompt: what `--check-numerics` compares before and after each pass. */
+function runOnSample({ graph, roles, mode }: Program): ReadonlyMap<string, Tensor> {
+  const inputs = graph.inputs.map((v) => ({
+    name: graph.names[v],
+    ...graph.types[v],
+    role: roles.get(graph.names[v]) ?? { kind: 'plain' as const },
+  }));
+  return runGraph(graph, randomFeeds(inputs, { batch: mode.batch, sequence: 4, past: 3, vocabulary: 64, seed: 0 }));
 }
 
 /** Writes the plan directory whole or not at all. A folder that is no plan is never replaced. */

@@ -40,8 +40,7 @@ export const PLAN_STEPS: readonly Step[] = [
   step(predictCycles, {}),
 ];
 
-export const PIPELINE: readonly Step[] = [
-  ...GRAPH_STEPS,
-  step(bindLengths, {}), // needs attention to know whether the model streams
-  ...PLAN_STEPS,
-];
+/** Needs attention to know whether the model streams. */
+export const BIND_STEP: Step = step(bindLengths, {});
+
+export const PIPELINE: readonly Step[] = [...GRAPH_STEPS, BIND_STEP, ...PLAN_STEPS];

@@ -1,15 +1,15 @@
 /** Changes that make a plan fit. Each one is tried by planning again; none is a guess. */
 import { Diagnosed, type Remedy } from '../diag/diagnostic.ts';
-import type { Program } from '../ir/facts.ts';
+import type { Program, RunMode } from '../ir/facts.ts';
 import { QUIET, runPasses } from '../pass/manager.ts';
 import { listTargets } from '../target/load.ts';
 import { formatInteger } from '../util/format.ts';
-import { PLAN_STEPS } from './pipeline.ts';
+import { BIND_STEP, PLAN_STEPS } from './pipeline.ts';
 
-/** Whether the program, with its lengths bound, can be planned. */
+/** Whether the lifted program can be planned. */
 function fits(program: Program): boolean {
   try {
-    runPasses(program, PLAN_STEPS.slice(0, 3), QUIET);
+    runPasses(program, [BIND_STEP, ...PLAN_STEPS.slice(0, 3)], QUIET);
     return true;
   } catch (error) {
     if (error instanceof Diagnosed) return false;
@@ -17,19 +17,31 @@ function fits(program: Program): boolean {
   }
 }
 
-/** Remedies that fit: the longest shorter context, one sequence at a time, the smallest larger target. */
-export function remediesFor(program: Program): Remedy[] {
-  const { mode, target } = program;
+/** The longest context below `context` that fits, by halving; undefined when none of at least `least` does. */
+export function shorterContext(lifted: Program, context: number, least: number): number | undefined {
+  for (let n = 2 ** Math.floor(Math.log2(Math.max(1, context - 1))); n >= least; n /= 2) {
+    if (fits({ ...lifted, mode: { ...lifted.mode, context: n } })) return n;
+  }
+  return undefined;
+}
+
+/**
+ * Remedies that fit: the longest shorter context, one sequence at a time, the smallest larger target.
+ * @param lifted the program before its lengths were bound
+ * @param bound the mode that does not fit
+ */
+export function remediesFor(lifted: Program, bound: RunMode): Remedy[] {
+  const { target } = lifted;
+  const program = { ...lifted, mode: bound };
+  const { mode } = program;
   const remedies: Remedy[] = [];
-  if (mode.kind === 'stream') {
-    for (let context = 2 ** Math.floor(Math.log2(Math.max(1, mode.context - 1))); context >= 16; context /= 2) {
-      if (!fits({ ...program, mode: { ...mode, context } })) continue;
-      remedies.push({
-        flag: `--context ${context}`,
-        effect: `the KV cache holds ${formatInteger(context)} positions instead of ${formatInteger(mode.context)}`,
-      });
-      break;
-    }
+  const context = shorterContext(program, mode.context, 16);
+  if (context !== undefined) {
+    const what = mode.kind === 'stream' ? 'the KV cache holds' : 'a sequence has';
+    remedies.push({
+      flag: `--context ${context}`,
+      effect: `${what} ${formatInteger(context)} positions instead of ${formatInteger(mode.context)}`,
+    });
   }
   if (mode.batch > 1 && fits({ ...program, mode: { ...mode, batch: 1 } })) {
     remedies.push({ flag: '--batch 1', effect: `one sequence at a time instead of ${mode.batch}` });

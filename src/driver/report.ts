@@ -1,5 +1,5 @@
 /** `wafc report`: the figures of a plan, computed again from the plan alone. */
-import type { Answer, ReportArguments } from '../cli/drivers.ts';
+import type { Answer, ReportArguments } from './contract.ts';
 import { readPlan } from '../plan/read.ts';
 import { buildReport } from '../report/report.ts';
 import { renderReport } from '../report/text.ts';

@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Answer, Effects, VerifyArguments } from '../cli/drivers.ts';
+import type { Answer, Effects, VerifyArguments } from './contract.ts';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
 import { compare, type Difference, ErrorBound } from '../exec/compare.ts';
 import { randomFeeds } from '../exec/feeds-for.ts';

@@ -29,7 +29,8 @@ function feedsOf(plan: Plan, ids: readonly number[], past: number): Map<string, 
     const length = role.kind === 'mask' ? (shape[1] === 'S' ? ids.length : past + ids.length) : ids.length;
     const dims = shape.map((d, i) => (typeof d === 'number' ? d : i === 0 ? 1 : length));
     const data = allocate(dtype, sizeOf(dims));
-    for (let i = 0; i < data.length; i++) data[i] = role.kind === 'mask' ? 1 : role.kind === 'positions' ? past + i : role.kind === 'tokens' ? ids[i] : 0;
+    for (let i = 0; i < data.length; i++)
+      data[i] = role.kind === 'mask' ? 1 : role.kind === 'positions' ? past + i : role.kind === 'tokens' ? ids[i] : 0;
     feeds.set(name, tensor(dtype, dims, data));
   }
   return feeds;
@@ -53,7 +54,10 @@ export function placedStepper(model: PlacedModel): Stepper {
 }
 
 /** Any executor with the model's own interface: presents are fed back as pasts, or the whole sequence again without a cache. */
-export function referenceStepper(plan: Plan, run: (feeds: Map<string, Tensor>) => Promise<Map<string, Tensor>>): Stepper {
+export function referenceStepper(
+  plan: Plan,
+  run: (feeds: Map<string, Tensor>) => Promise<Map<string, Tensor>>,
+): Stepper {
   const pasts = plan.inputs.filter(({ role }) => role.kind === 'past');
   let sequence: number[] = [];
   let cache = new Map<string, Tensor>(
@@ -71,7 +75,9 @@ export function referenceStepper(plan: Plan, run: (feeds: Map<string, Tensor>) =
     const results = await run(feeds);
     const next = new Map<string, Tensor>();
     for (const { name, role } of pasts) {
-      const present = plan.outputs.find((o) => o.role.kind === 'present' && role.kind === 'past' && o.role.cache === role.cache);
+      const present = plan.outputs.find(
+        (o) => o.role.kind === 'present' && role.kind === 'past' && o.role.cache === role.cache,
+      );
       const value = present && results.get(present.name);
       if (value) next.set(name, value);
     }

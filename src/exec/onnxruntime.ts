@@ -22,7 +22,18 @@ interface Ort {
 }
 
 const TYPES: Readonly<Partial<Record<DType, string>>> = {
-  f32: 'float32', f64: 'float64', f16: 'float16', i64: 'int64', i32: 'int32', i16: 'int16', i8: 'int8', u64: 'uint64', u32: 'uint32', u16: 'uint16', u8: 'uint8', bool: 'bool',
+  f32: 'float32',
+  f64: 'float64',
+  f16: 'float16',
+  i64: 'int64',
+  i32: 'int32',
+  i16: 'int16',
+  i8: 'int8',
+  u64: 'uint64',
+  u32: 'uint32',
+  u16: 'uint16',
+  u8: 'uint8',
+  bool: 'bool',
 };
 
 /** Looks beside the caller, in wafc itself, and where wafc's own tests keep it. */
@@ -51,20 +62,33 @@ export interface Oracle {
 export async function openOnnxruntime(path: string): Promise<Oracle> {
   const ort = loadOrt();
   if (ort === undefined) {
-    fail({ code: 'verify/no-onnxruntime', message: 'onnxruntime-node is not installed', notes: ['npm install onnxruntime-node --ignore-scripts'] });
+    fail({
+      code: 'verify/no-onnxruntime',
+      message: 'onnxruntime-node is not installed',
+      notes: ['npm install onnxruntime-node --ignore-scripts'],
+    });
   }
   let session: OrtSession;
   try {
-    session = await ort.InferenceSession.create(path, { graphOptimizationLevel: 'disabled', intraOpNumThreads: 1, logSeverityLevel: 3, extra: { session: { qdq_matmulnbits_accuracy_level: '0' } } });
+    session = await ort.InferenceSession.create(path, {
+      graphOptimizationLevel: 'disabled',
+      intraOpNumThreads: 1,
+      logSeverityLevel: 3,
+      extra: { session: { qdq_matmulnbits_accuracy_level: '0' } },
+    });
   } catch (error) {
-    fail({ code: 'verify/onnxruntime', message: `onnxruntime refuses ${path}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}` });
+    fail({
+      code: 'verify/onnxruntime',
+      message: `onnxruntime refuses ${path}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`,
+    });
   }
   return {
     async run(feeds) {
       const given: Record<string, OrtTensor> = {};
       for (const name of session.inputNames) {
         const value = feeds.get(name);
-        if (value === undefined) fail({ code: 'exec/missing', message: `expected a value for input ${name}, found none` });
+        if (value === undefined)
+          fail({ code: 'exec/missing', message: `expected a value for input ${name}, found none` });
         given[name] = toOrt(ort, value);
       }
       const results = await session.run(given);
@@ -77,7 +101,20 @@ function toOrt(ort: Ort, { dtype, shape, data }: Tensor): OrtTensor {
   const type = TYPES[dtype];
   if (type === undefined) return fail({ code: 'verify/onnxruntime', message: `onnxruntime takes no ${dtype} tensors` });
   const bytes = pack(dtype, data);
-  const view = { float32: Float32Array, float64: Float64Array, float16: Uint16Array, int64: BigInt64Array, int32: Int32Array, int16: Int16Array, int8: Int8Array, uint64: BigUint64Array, uint32: Uint32Array, uint16: Uint16Array, uint8: Uint8Array, bool: Uint8Array }[type];
+  const view = {
+    float32: Float32Array,
+    float64: Float64Array,
+    float16: Uint16Array,
+    int64: BigInt64Array,
+    int32: Int32Array,
+    int16: Int16Array,
+    int8: Int8Array,
+    uint64: BigUint64Array,
+    uint32: Uint32Array,
+    uint16: Uint16Array,
+    uint8: Uint8Array,
+    bool: Uint8Array,
+  }[type];
   if (view === undefined) throw new Error(`no array for ${type}`);
   const aligned = bytes.slice();
   return new ort.Tensor(type, new view(aligned.buffer, 0, aligned.byteLength / view.BYTES_PER_ELEMENT), shape);
@@ -87,5 +124,13 @@ function fromOrt(name: string, { type, dims, data }: OrtTensor): Tensor {
   const found = (Object.keys(TYPES) as DType[]).find((d) => TYPES[d] === type);
   if (found === undefined) return fail({ code: 'verify/onnxruntime', message: `output ${name} has type ${type}` });
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return { dtype: found, shape: dims.map(Number), data: unpack(found, bytes, dims.reduce((a, b) => a * Number(b), 1)) };
+  return {
+    dtype: found,
+    shape: dims.map(Number),
+    data: unpack(
+      found,
+      bytes,
+      dims.reduce((a, b) => a * Number(b), 1),
+    ),
+  };
 }

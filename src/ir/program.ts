@@ -186,8 +186,9 @@ export interface RegionProgram {
   readonly inputs: readonly (StepInput | null)[];
   /** As in Stage.outputs; null for a present (see caches). */
   readonly outputs: readonly (T | null)[];
-  /** As in Stage.weights. */
+  /** Weight tensors in the order of weights.bin, and which of Stage.weights each one holds: one may be held in two layouts. */
   readonly weights: readonly T[];
+  readonly weightSources: readonly number[];
   readonly caches: readonly Cache[];
   /** First outputs of the stage's graph ops, in order: what verify compares op by op. */
   readonly results: readonly T[];

@@ -169,7 +169,10 @@ export interface AttentionParts extends Scores {
 
 /** Emits wafc.attention; the result's elements by (row, query, width). */
 export function emitAttention(l: Lifter, parts: AttentionParts): Form {
-  const { q, k, v, rows, queries, keys, width, valueWidth, mask } = parts;
+  const { rows, queries, keys, width, valueWidth, mask } = parts;
+  const q = inHeads(l, parts.q, rows, queries, width);
+  const k = inHeads(l, parts.k, rows, keys, width);
+  const v = inHeads(l, parts.v, rows, keys, valueWidth);
   const qHeads = headsOf(l, q, rows, queries, width, 'queries');
   const kHeads = headsOf(l, k, rows, keys, width, 'keys');
   const vHeads = headsOf(l, v, rows, keys, valueWidth, 'values');
@@ -239,6 +242,24 @@ export function emitAttention(l: Lifter, parts: AttentionParts): Form {
 }
 
 const pastDim = (l: Lifter, base: Base): Dim => (base.past === undefined ? 0 : l.builder.typeOf(base.past).shape[2]);
+
+/** The operand with the features of each head side by side, in the order in which rows name the heads. */
+function inHeads(l: Lifter, { base, index, scale }: Operand, rows: number, tokens: number, width: number): Operand {
+  const order: number[] = [];
+  const seen = new Set<number>();
+  for (let r = 0; r < rows; r++) {
+    const features = [...index.subarray(r * tokens * width, r * tokens * width + width)].map((i) => i % base.features);
+    if (seen.has(features[0])) continue;
+    seen.add(features[0]);
+    order.push(...features);
+  }
+  const isPermutation = order.length === base.features && new Set(order).size === order.length;
+  if (base.kind !== 'value' || !isPermutation || order.every((f, i) => f === i)) return { base, index, scale };
+  const rank = new Int32Array(base.features);
+  for (const [i, f] of order.entries()) rank[f] = i;
+  const moved = index.map((i) => i - (i % base.features) + rank[i % base.features]);
+  return { base: l.permuted(base, order), index: moved, scale };
+}
 
 /** Every row must be one head of one sequence, tokens in order. */
 function headsOf(

@@ -166,15 +166,16 @@ export class RegionSearch {
     return worst;
   }
 
+  /** A program names axes, not sizes: regions with the same head groups have the same ops and layouts. */
   program(template: number, shape: RegionShape): RegionProgram {
-    const key = `${template}/${shape.width}x${shape.height}/${shape.groups}`;
+    const key = `${template}/${shape.groups}`;
     let program = this.programs.get(key);
     if (program === undefined) {
       const { graph, roles, stages } = this.input;
       program = mapStage(graph, roles, stages.stages[stages.templates[template].exemplar], shape, this.size);
       this.programs.set(key, program);
     }
-    return program;
+    return { ...program, shape };
   }
 
   private cost(template: number, shape: RegionShape): number {
@@ -187,7 +188,7 @@ export class RegionSearch {
     return cycles;
   }
 
-  /** Sides up to the fabric's, not more than 6:1, columns a multiple of head groups where there is attention. */
+  /** Sides up to the fabric's, not more than 5:1, columns a multiple of head groups where there is attention. */
   private shapes(part: readonly number[]): RegionShape[] {
     const { width, height } = this.input.target;
     const heads = this.headGroups(part);
@@ -199,7 +200,7 @@ export class RegionSearch {
       for (const h of SIDES.filter((s) => s <= Math.min(height, reach)).concat(
         SIDES.includes(height) || height > reach ? [] : [height],
       )) {
-        if (w > 6 * h || h > 6 * w) continue;
+        if (w > 5 * h || h > 5 * w) continue;
         const groups = heads.find((g) => w % g === 0) ?? 1;
         shapes.push({ width: w, height: h, groups });
       }
@@ -229,10 +230,10 @@ export class RegionSearch {
   }
 }
 
+/** Sides tried: dense where regions are small, then steps of about a fifth; several multiples of 8 that divide 750 columns well. */
 const SIDES = [
-  1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 125, 128, 144, 150, 160, 176,
-  184, 188, 192, 208, 224, 232, 240, 248, 256, 288, 320, 360, 375, 384, 420, 448, 480, 512, 580, 640, 720, 750, 768,
-  896, 1024, 1160,
+  1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80, 96, 120, 128, 144, 160, 184, 208, 248, 288, 320,
+  360, 420, 480, 512, 576, 640, 750, 896, 1160,
 ];
 /** Cycles per core of area; 0 first: area costs nothing while there is enough. */
 const PRICES = [0, ...Array.from({ length: 40 }, (_, i) => 1e-4 * 1.6 ** i)];

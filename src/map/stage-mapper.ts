@@ -20,19 +20,13 @@ import type {
   TensorRole,
 } from '../ir/program.ts';
 import type { DType } from '../ir/types.ts';
+import { features, Y } from './axes.ts';
 import { fuseCollectives } from './collectives.ts';
 import { mapAttention } from './rules/attention.ts';
 import { mapElementwise } from './rules/elementwise.ts';
 import { mapFeatures } from './rules/features.ts';
 import { mapEmbedding, mapLinear } from './rules/linear.ts';
 import { mapNorm, mapRope } from './rules/norm.ts';
-
-/** The two axes of the region, columns in full. */
-export const X: readonly MeshAxis[] = ['xo', 'xi'];
-export const Y: readonly MeshAxis[] = ['y'];
-
-/** Layout of [tokens, features] with the features cut by `axes`. */
-export const features = (axes: readonly MeshAxis[]): Layout => ({ dims: [[], axes], partial: null });
 
 export interface StepSize {
   readonly tokens: number;

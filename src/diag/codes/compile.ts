@@ -12,6 +12,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'The model has tables of positions, and they end before the context asked for.',
     fix: 'Ask for a shorter --context; the message says what works.',
   },
+  'compile/context-chosen': {
+    title: 'a shorter context than the default was chosen',
+    why: 'No --context was given, and the default does not fit the target; the longest power of two that does was taken.',
+    fix: 'Nothing, if that is enough; else give --context, or choose a larger target.',
+  },
   'compile/output': {
     title: 'the output folder exists and is not a plan',
     why: 'A plan replaces the folder it is written to as a whole, so only an older plan is ever replaced.',

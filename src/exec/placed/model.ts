@@ -161,7 +161,7 @@ export class PlacedModel {
           if (from === null) throw new Error(`stage ${stage.name}: output ${k} is not a result`);
           const value = take(cores, from);
           passing.set(stage.outputs[k], value);
-          store(results, stage.outputs[k], value, { b, batch, t, sequence });
+          store(results, stage.outputs[k], value, { b, batch, t, rows: whole ? value.shape[0] : sequence });
         }
       }
     }
@@ -298,15 +298,14 @@ function hostRows(
   return slice((own * rows + from) * width, Math.min(step, rows) * width);
 }
 
-/** Collects step results into [B, S, F] (or [B, 1, F] for results of one token a call). */
+/** Collects step results into [B, rows, F]: the tokens of a call, or the one token that a whole sequence is boiled down to. */
 function store(
   results: Map<string, Tensor>,
   name: string,
   value: Tensor,
-  { b, batch, t, sequence }: Slot & { sequence: number },
+  { b, batch, t, rows }: Slot & { rows: number },
 ): void {
-  const [tokens, width] = value.shape;
-  const rows = tokens === sequence || sequence === 1 ? tokens : tokens === 1 ? sequence : tokens;
+  const width = value.shape[1];
   let whole = results.get(name);
   if (whole === undefined) {
     whole = tensor('f32', [batch, rows, width], new Float32Array(batch * rows * width));

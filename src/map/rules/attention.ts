@@ -6,7 +6,8 @@
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { Layout, MeshAxis, T } from '../../ir/program.ts';
-import { features, type StageMapper, X } from '../stage-mapper.ts';
+import { features, X } from '../axes.ts';
+import type { StageMapper } from '../stage-mapper.ts';
 import { wholeHeads } from './norm.ts';
 
 /** Positions are dealt over rows and the columns of a head group. */

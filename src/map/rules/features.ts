@@ -1,7 +1,8 @@
 /** Cuts, selections and joins of features: done on whole rows, so the features are gathered first. */
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
-import { features, type StageMapper } from '../stage-mapper.ts';
+import { features } from '../axes.ts';
+import type { StageMapper } from '../stage-mapper.ts';
 
 export function mapFeatures(m: StageMapper, op: Op): void {
   const bind = (t: number): void => m.bind(op.outputs[0] as ValueId, t);

@@ -2,7 +2,8 @@
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { MeshAxis } from '../../ir/program.ts';
-import { type StageMapper, X, Y } from '../stage-mapper.ts';
+import { X, Y } from '../axes.ts';
+import type { StageMapper } from '../stage-mapper.ts';
 
 /** Input along y: K on y, N on x, the sum owed along y; input along x: the other way round. */
 export function mapLinear(m: StageMapper, op: Op): void {

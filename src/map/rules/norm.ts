@@ -2,7 +2,8 @@
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { MeshAxis, T } from '../../ir/program.ts';
-import { features, type StageMapper, X } from '../stage-mapper.ts';
+import { features, X } from '../axes.ts';
+import type { StageMapper } from '../stage-mapper.ts';
 
 /** Statistics of the local features, one short all-reduce along the axis that cuts them, then a local scaling. */
 export function mapNorm(m: StageMapper, op: Op): void {

@@ -1,0 +1,215 @@
+/** What a region program must say beyond its form: every index in range, every layout of its tensor's rank, sane sizes. */
+import {
+  type Layout,
+  type ProgramOp,
+  type ProgramTensor,
+  type RegionProgram,
+  type RegionShape,
+} from '../ir/program.ts';
+import type { Target } from '../ir/target.ts';
+import { DTYPE_BITS } from '../ir/types.ts';
+import { MAX_CORES } from '../target/check.ts';
+import type { Findings } from './findings.ts';
+
+/** Elements of one tensor over a region. assumed: 2^34 is some 30 times the largest matrix of published models. */
+const MAX_ELEMENTS = 2 ** 34;
+
+/** Fields that name tensors, by op. `null` is allowed where the schema allows it. */
+const TENSOR_FIELDS: Readonly<Record<ProgramOp['op'], readonly string[]>> = {
+  embed: ['table', 'index', 'out'],
+  gemv: ['x', 'weight', 'out'],
+  unary: ['x', 'out'],
+  binary: ['a', 'b', 'out'],
+  sum_squares: ['x', 'out'],
+  moments: ['x', 'out'],
+  rms_apply: ['x', 'sums', 'gamma', 'out'],
+  layer_apply: ['x', 'moments', 'gamma', 'beta', 'out'],
+  rope: ['x', 'cos', 'sin', 'out'],
+  append: ['x', 'state'],
+  attend: ['q', 'keys', 'values', 'mask', 'stats', 'out'],
+  softmax_finish: ['o', 'stats', 'out'],
+  shard: ['x', 'out'],
+  slice: ['x', 'out'],
+  select: ['x', 'out'],
+  concat: ['parts', 'out'],
+  token: ['x', 'out'],
+  all_reduce: ['inputs', 'outputs'],
+  reduce_scatter: ['inputs', 'outputs'],
+  all_gather: ['inputs', 'outputs'],
+};
+
+/** Adds to `found` what is wrong with the program at `path`. The schema holds. */
+export function checkProgram(program: RegionProgram, path: string, target: Target, found: Findings): void {
+  const { shape, tensors, ops } = program;
+  if (shape.width * shape.height > MAX_CORES)
+    found.add(
+      'plan/range',
+      `${path}/shape`,
+      `expected at most ${MAX_CORES} cores, found ${shape.width} x ${shape.height}`,
+    );
+  if (shape.width % shape.groups !== 0)
+    return found.add(
+      'plan/range',
+      `${path}/shape/groups`,
+      `expected a divisor of the width ${shape.width}, found ${shape.groups}`,
+    );
+  for (const [t, tensor] of tensors.entries()) {
+    if (checkLayout(tensor, `${path}/tensors/${t}`, found))
+      checkSize(tensor, shape, `${path}/tensors/${t}`, target, found);
+  }
+  for (const [i, op] of ops.entries()) checkOp(op, program, `${path}/ops/${i}`, found);
+  checkInterface(program, path, found);
+}
+
+function checkLayout({ shape, layout }: ProgramTensor, path: string, found: Findings): boolean {
+  if (layout.dims.length !== shape.length) {
+    found.add(
+      'plan/layout',
+      `${path}/layout/dims`,
+      `expected ${shape.length} entries as in the shape, found ${layout.dims.length}`,
+    );
+    return false;
+  }
+  const axes = [...layout.dims.flat(), ...(layout.partial?.axes ?? [])];
+  const twice = axes.find((axis, i) => axes.indexOf(axis) !== i);
+  if (twice !== undefined) found.add('plan/layout', `${path}/layout`, `expected every axis once, found ${twice} twice`);
+  if (layout.cyclic && shape.length === 0)
+    found.add('plan/layout', `${path}/layout/cyclic`, 'expected a tensor with rows, found one of rank 0');
+  return twice === undefined;
+}
+
+/** Cores that an axis of the region has. */
+const coresAlong = ({ width, height, groups }: RegionShape, axis: Layout['dims'][number][number]): number =>
+  axis === 'y' ? height : axis === 'xo' ? groups : width / groups;
+
+/** A tile that no core could hold would only cost memory here. */
+function checkSize(
+  { shape, layout, dtype }: ProgramTensor,
+  region: RegionShape,
+  path: string,
+  target: Target,
+  found: Findings,
+): void {
+  let [elements, tile] = [1, 1];
+  for (const [d, extent] of shape.entries()) {
+    elements *= extent;
+    tile *= Math.ceil(extent / layout.dims[d].reduce((n, axis) => n * coresAlong(region, axis), 1));
+  }
+  if (elements > MAX_ELEMENTS)
+    found.add('plan/range', `${path}/shape`, `expected at most ${MAX_ELEMENTS} elements, found ${shape.join(' x ')}`);
+  else if ((tile * DTYPE_BITS[dtype]) / 8 > target.sramBytes)
+    found.add(
+      'plan/range',
+      `${path}/shape`,
+      `expected tiles of at most ${target.sramBytes} bytes, the SRAM of a core; found ${tile} elements of ${dtype} on a core`,
+    );
+}
+
+function checkOp(op: ProgramOp, { tensors }: RegionProgram, path: string, found: Findings): void {
+  const fields = new Map<string, unknown>(Object.entries(op));
+  let whole = true;
+  for (const field of TENSOR_FIELDS[op.op]) {
+    const value = fields.get(field);
+    if (typeof value === 'number') whole = found.index(`${path}/${field}`, value, tensors.length, 'tensors') && whole;
+    else if (Array.isArray(value))
+      for (const [i, t] of value.entries())
+        if (typeof t === 'number') whole = found.index(`${path}/${field}/${i}`, t, tensors.length, 'tensors') && whole;
+  }
+  if (whole) checkArguments(op, tensors, path, found);
+}
+
+/** Numbers of an op against the tensors it names. */
+function checkArguments(op: ProgramOp, tensors: readonly ProgramTensor[], path: string, found: Findings): void {
+  const state = (field: string, t: number): void => {
+    if (tensors[t].role !== 'state')
+      found.add(
+        'plan/index',
+        `${path}/${field}`,
+        `expected a tensor of role state, found ${t} of role ${tensors[t].role}`,
+      );
+  };
+  const range = (field: string, expected: string, value: number): void =>
+    found.add('plan/range', `${path}/${field}`, `expected ${expected}, found ${value}`);
+  const width = (t: number): number => tensors[t].shape.at(-1) ?? 1;
+  switch (op.op) {
+    case 'append':
+      return state('state', op.state);
+    case 'attend':
+      state('keys', op.keys);
+      state('values', op.values);
+      if (op.mask !== null) state('mask', op.mask);
+      if (op.heads % op.kvHeads !== 0) range('kvHeads', `a divisor of the ${op.heads} heads`, op.kvHeads);
+      return;
+    case 'slice':
+      if (op.end > width(op.x)) range('end', `at most the ${width(op.x)} features of x`, op.end);
+      if (op.start > op.end) range('start', `at most the end ${op.end}`, op.start);
+      return;
+    case 'select': {
+      const bad = op.indices.findIndex((f) => f >= width(op.x));
+      if (bad >= 0) range(`indices/${bad}`, `one of the ${width(op.x)} features of x`, op.indices[bad]);
+      return;
+    }
+    case 'token': {
+      const tokens = tensors[op.x].shape[0] ?? 1;
+      if (op.index >= tokens || op.index < -tokens) range('index', `one of the ${tokens} tokens of x`, op.index);
+      return;
+    }
+    case 'all_reduce':
+    case 'reduce_scatter':
+    case 'all_gather': {
+      found.count(`${path}/outputs`, op.outputs.length, op.inputs.length, "the op's inputs");
+      const gathers = op.op === 'all_gather';
+      if ((op.combine === null) !== gathers)
+        found.add(
+          'plan/range',
+          `${path}/combine`,
+          `expected ${gathers ? 'null' : 'sum, max, softmax or moments'} for ${op.op}, found ${op.combine}`,
+        );
+      const rank = Math.max(...op.inputs.map((t) => tensors[t].shape.length));
+      if (op.op === 'all_reduce' ? op.dim !== -1 : op.dim < 0 || op.dim >= rank)
+        range('dim', op.op === 'all_reduce' ? '-1' : `a dim of the inputs, below ${rank}`, op.dim);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+/** What the program shares with its stages. */
+function checkInterface(
+  { tensors, inputs, outputs, weights, caches, results }: RegionProgram,
+  path: string,
+  found: Findings,
+): void {
+  const tensor = (at: string, t: number, role?: ProgramTensor['role']): void => {
+    if (found.index(`${path}/${at}`, t, tensors.length, 'tensors') && role !== undefined && tensors[t].role !== role)
+      found.add(
+        'plan/index',
+        `${path}/${at}`,
+        `expected a tensor of role ${role}, found ${t} of role ${tensors[t].role}`,
+      );
+  };
+  for (const [i, input] of inputs.entries()) if (input !== null) tensor(`inputs/${i}/tensor`, input.tensor, 'input');
+  for (const [i, t] of outputs.entries()) if (t !== null) tensor(`outputs/${i}`, t);
+  for (const [i, t] of weights.entries()) tensor(`weights/${i}`, t, 'weight');
+  for (const [i, t] of results.entries()) tensor(`results/${i}`, t);
+  const listed = new Set(weights);
+  const held = tensors.filter(({ role }) => role === 'weight').length;
+  if (listed.size !== weights.length || listed.size !== held)
+    found.add(
+      'plan/count',
+      `${path}/weights`,
+      `expected each of the ${held} tensors of role weight once, found ${weights.length} entries for ${listed.size} of them`,
+    );
+  for (const [i, { state, past, present }] of caches.entries()) {
+    tensor(`caches/${i}/state`, state, 'state');
+    cacheEnd(`${path}/caches/${i}/past`, past, inputs, 'inputs', found);
+    cacheEnd(`${path}/caches/${i}/present`, present, outputs, 'outputs', found);
+  }
+}
+
+function cacheEnd(path: string, at: number, list: readonly unknown[], what: string, found: Findings): void {
+  if (at === -1) return;
+  if (found.index(path, at, list.length, what) && list[at] !== null)
+    found.add('plan/index', path, `expected an entry of ${what} that is null, found ${at}, which is not`);
+}
