@@ -15,6 +15,7 @@ import { openModel } from '../onnx/reader.ts';
 import { kindOf } from '../ops/op.ts';
 import { nearestOps, opFor } from '../ops/registry.ts';
 import { inlineFunctions } from './functions.ts';
+import { UNTYPED } from './body-inputs.ts';
 import { inferTypes } from './infer.ts';
 import { inferRoles, type Roles } from './roles.ts';
 
@@ -26,9 +27,6 @@ export interface Imported {
   readonly graph: Graph;
   readonly roles: Roles;
 }
-
-/** Type of a value that inference has not reached yet. */
-const UNTYPED: TensorType = { dtype: 'f32', shape: [] };
 
 /**
  * Opens and imports a model file.
@@ -78,7 +76,10 @@ function mergeUnsupported(faults: readonly Diagnostic[]): Diagnostic[] {
   return [...byKey.values()].map(({ first, count }) =>
     count === 1
       ? first
-      : { ...first, notes: [...(first.notes ?? []), `${count} nodes use it; the first is named above`] },
+      : {
+          ...first,
+          notes: [...(first.notes ?? []), `${count} nodes use it; the first is named above`],
+        },
   );
 }
 
@@ -158,6 +159,8 @@ class GraphImporter {
   }
 
   private inputType({ name, dtype, shape }: OnnxValueInfo): TensorType {
+    // A body may leave the types of its inputs to the op that runs it; inference fills them in.
+    if ((dtype === undefined || shape === undefined) && this.outer.size > 0) return UNTYPED;
     if (dtype === undefined || shape === undefined) {
       fail({
         code: 'onnx/input-type',
@@ -179,7 +182,10 @@ class GraphImporter {
     if (known !== undefined) return known;
     const initializer = this.initializers.get(name);
     if (initializer) {
-      const value = this.define(name, { dtype: initializer.dtype, shape: initializer.shape });
+      const value = this.define(name, {
+        dtype: initializer.dtype,
+        shape: initializer.shape,
+      });
       this.constants.set(value, denseConstant(initializer.dtype, initializer.shape, initializer.source));
       return value;
     }
@@ -219,7 +225,14 @@ class GraphImporter {
     const attrs = this.importAttributes(node);
     const outputs = node.outputs.map((name) => (name === '' ? null : this.define(name, UNTYPED)));
     while (outputs.length > 1 && outputs.at(-1) === null) outputs.pop();
-    this.ops.push({ kind, version, inputs, outputs, attrs, origin: { node: label, by: [] } });
+    this.ops.push({
+      kind,
+      version,
+      inputs,
+      outputs,
+      attrs,
+      origin: { node: label, by: [] },
+    });
   }
 
   private importAttributes(node: OnnxNode): Attrs {
@@ -259,7 +272,9 @@ class GraphImporter {
           ...this.initializers.keys(),
           ...this.producers.keys(),
         ]);
-        return { graph: new GraphImporter(this.model, a.value, outer, this.initializers, this.faults).run() };
+        return {
+          graph: new GraphImporter(this.model, a.value, outer, this.initializers, this.faults).run(),
+        };
       }
       default:
         return undefined;

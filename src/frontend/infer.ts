@@ -10,6 +10,7 @@ import type { ValueId } from '../ir/ids.ts';
 import { printType, type TensorType } from '../ir/types.ts';
 import { attrReader } from '../ops/attrs.ts';
 import { opFor } from '../ops/registry.ts';
+import { withInputTypes } from './body-inputs.ts';
 import { readConstant } from '../tensor/read.ts';
 
 /** Integers longer than this are weights or tables, not shapes. */
@@ -152,7 +153,16 @@ function withTypedBodies(
   const attrs: Record<string, AttrValue> = {};
   for (const [name, attr] of Object.entries(op.attrs)) {
     if (!isGraphAttr(attr)) attrs[name] = attr;
-    else attrs[name] = { graph: inferScope(attr.graph, (d) => d, scope, fresh, faults).graph };
+    else {
+      const body = withInputTypes(
+        attr.graph,
+        op,
+        op.inputs.map((v) => (v === null ? undefined : types[v])),
+      );
+      attrs[name] = {
+        graph: inferScope(body, (d) => d, scope, fresh, faults).graph,
+      };
+    }
   }
   return { ...op, attrs };
 }

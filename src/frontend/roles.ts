@@ -13,19 +13,30 @@ export interface Roles {
   /** By input or output name. */
   readonly byName: ReadonlyMap<string, IoRole>;
   /** Past inputs in cache order, present outputs in the same order. */
-  readonly caches: readonly { readonly past: string; readonly present: string }[];
+  readonly caches: readonly {
+    readonly past: string;
+    readonly present: string;
+  }[];
 }
 
 const isInteger = ({ dtype }: TensorType): boolean => dtype === 'i64' || dtype === 'i32';
 
 /** Roles of a graph's interface, and the symbol renames that follow from them. */
-export function inferRoles(graph: Graph): { roles: Roles; renames: Record<string, Dim> } {
+export function inferRoles(graph: Graph): {
+  roles: Roles;
+  renames: Record<string, Dim>;
+} {
   const byName = new Map<string, IoRole>();
   const typeOf = (v: ValueId): TensorType => graph.types[v];
   const pasts = graph.inputs.filter((v) => isCache(graph.names[v], typeOf(v)));
   const presents = graph.outputs.filter((v) => isPresent(graph, v));
   const paired = pasts.length > 0 && pasts.length === presents.length;
-  const caches = paired ? pasts.map((v, i) => ({ past: graph.names[v], present: graph.names[presents[i]] })) : [];
+  const caches = paired
+    ? pasts.map((v, i) => ({
+        past: graph.names[v],
+        present: graph.names[presents[i]],
+      }))
+    : [];
   for (const [cache, { past, present }] of caches.entries()) {
     byName.set(past, { kind: 'past', cache });
     byName.set(present, { kind: 'present', cache });
@@ -35,7 +46,10 @@ export function inferRoles(graph: Graph): { roles: Roles; renames: Record<string
     if (!byName.has(name)) byName.set(name, inputRole(name, typeOf(v)));
   }
   for (const v of graph.outputs) if (!byName.has(graph.names[v])) byName.set(graph.names[v], { kind: 'plain' });
-  return { roles: { byName, caches }, renames: renameSymbols(graph, byName, paired) };
+  return {
+    roles: { byName, caches },
+    renames: renameSymbols(graph, byName, paired),
+  };
 }
 
 const isCache = (name: string, type: TensorType): boolean =>
@@ -73,7 +87,20 @@ function renameSymbols(graph: Graph, byName: ReadonlyMap<string, IoRole>, hasPas
         claim(shape[2], P);
       } else if (shape.length === 2) {
         claim(shape[0], B);
-        claim(shape[1], kind === 'mask' && hasPast ? addDims(P, S) : S);
+        if (
+          /^decoder_/.test(graph.names[v]) &&
+          graph.inputs.some(
+            (u) => u !== v && byName.get(graph.names[u])?.kind === kind && !/^decoder_/.test(graph.names[u]),
+          )
+        )
+          continue;
+        claim(
+          shape[1],
+          kind === 'mask' &&
+            (hasPast || graph.inputs.some((u) => graph.types[u].shape.length === 5 && /past/i.test(graph.names[u])))
+            ? addDims(P, S)
+            : S,
+        );
       }
     }
   }
