@@ -177,7 +177,7 @@ function checkArguments(op: ProgramOp, tensors: readonly ProgramTensor[], path: 
 
 /** What the program shares with its stages. */
 function checkInterface(
-  { tensors, inputs, outputs, weights, caches, results }: RegionProgram,
+  { tensors, inputs, outputs, weights, weightSources, caches, results }: RegionProgram,
   path: string,
   found: Findings,
 ): void {
@@ -193,6 +193,9 @@ function checkInterface(
   for (const [i, t] of outputs.entries()) if (t !== null) tensor(`outputs/${i}`, t);
   for (const [i, t] of weights.entries()) tensor(`weights/${i}`, t, 'weight');
   for (const [i, t] of results.entries()) tensor(`results/${i}`, t);
+  found.count(`${path}/weightSources`, weightSources.length, weights.length, 'the weights');
+  for (const [i, source] of weightSources.entries())
+    found.index(`${path}/weightSources/${i}`, source, weights.length, 'weights');
   const listed = new Set(weights);
   const held = tensors.filter(({ role }) => role === 'weight').length;
   if (listed.size !== weights.length || listed.size !== held)
