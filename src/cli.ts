@@ -17,7 +17,7 @@ process.exitCode = await runCli(
   {
     version: packageVersion(),
     compile: async (args, effects) => (await import('./driver/compile.ts')).compile(args, effects),
-    report: async (args, effects) => (await import('./driver/report.ts')).report(args, effects),
+    report: async (args) => (await import('./driver/report.ts')).report(args),
     verify: async (args, effects) => (await import('./driver/verify.ts')).verify(args, effects),
     openModel,
     knowsOp: (kind) => opFor(kind) !== undefined,

@@ -46,7 +46,7 @@ const UNIT = 2 ** -24;
  */
 export class ErrorBound {
   private sum = 8;
-  private static readonly SAFETY = 16;
+  private static readonly SAFETY = 4;
 
   /** Counts an op that adds `terms` numbers per element. */
   add(terms: number): void {

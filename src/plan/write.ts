@@ -10,7 +10,7 @@ import type { Blob, Plan } from './types.ts';
 
 /** Fills in digests while writing weights.bin into `folder`. Returns the finished plan. */
 export function writeWeights({ plan, stageBlobs, hostBlobs }: Draft, folder: string, progress: Progress): Plan {
-  const fd = openSync(join(folder, 'weights.bin'), 'w');
+  const fd = openSync(join(folder, 'weights.bin'), 'w+');
   const sink: TileSink = { fd, hash: createHash('sha256') };
   let at = 0;
   const pad = (to: number): void => {

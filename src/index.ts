@@ -1,0 +1,55 @@
+/**
+ * The public API: what the commands do, as functions, and the parts to build tools of one's own. What is not exported
+ * here may change in any version.
+ */
+import { compile as compileModel } from './driver/compile.ts';
+import type { Answer, CompileArguments, Effects, VerifyArguments } from './driver/contract.ts';
+import { verify as verifyPlan } from './driver/verify.ts';
+import { NO_FLAGS } from './pass/flags.ts';
+
+/** Effects that nobody sees: no progress, no notes, no clock. */
+export const SILENT: Effects = {
+  progress: { update: () => {}, clear: () => {} },
+  note: () => {},
+  show: () => {},
+  now: () => 0,
+};
+
+export type CompileOptions = Pick<CompileArguments, 'model' | 'target'> & Partial<CompileArguments>;
+export type VerifyOptions = Pick<VerifyArguments, 'plan'> & Partial<VerifyArguments>;
+
+/**
+ * `wafc compile`, with the command's defaults: batch 1, the default context, weights written when there is an output.
+ * @throws Diagnosed for a fault of the model, the target or the options; a model that does not fit is an answer.
+ */
+export const compile = (options: CompileOptions, effects = SILENT): Promise<Answer> =>
+  compileModel({ bindings: {}, objective: 'latency', weights: true, seed: 0, flags: NO_FLAGS, ...options }, effects);
+
+/** `wafc verify`. @throws Diagnosed for a folder that is no plan. */
+export const verify = (options: VerifyOptions, effects = SILENT): Promise<Answer> =>
+  verifyPlan({ seed: 0, ...options }, effects);
+
+export { loadModel } from './driver/compile.ts';
+export type { Answer, CompileArguments, Effects, VerifyArguments } from './driver/contract.ts';
+export { GRAPH_STEPS, PIPELINE, PLAN_STEPS } from './driver/pipeline.ts';
+export { report } from './driver/report.ts';
+export { Diagnosed, type Diagnostic, type Remedy } from './diag/diagnostic.ts';
+export { renderDiagnostics } from './diag/render.ts';
+export { generateGreedy, placedStepper, type Stepper } from './exec/generate.ts';
+export { PlacedModel } from './exec/placed/model.ts';
+export { runGraph } from './exec/reference.ts';
+export { importModel } from './frontend/import.ts';
+export type { Fact, IoRole, Program, Region, RunMode, Schedule, Stages } from './ir/facts.ts';
+export type { Graph, Op } from './ir/graph.ts';
+export type { OpId, ValueId } from './ir/ids.ts';
+export { parseGraph } from './ir/parse.ts';
+export { printGraph } from './ir/print.ts';
+export { isCollective, type Layout, printLayout, type ProgramOp, type RegionProgram } from './ir/program.ts';
+export type { Target } from './ir/target.ts';
+export { definePass, type Pass, type Step, step } from './pass/pass.ts';
+export { QUIET, type RunOptions, runPasses } from './pass/manager.ts';
+export { readPlan } from './plan/read.ts';
+export type { Blob, Plan } from './plan/types.ts';
+export { buildReport, type Report } from './report/report.ts';
+export { listTargets, loadTarget } from './target/load.ts';
+export type { Tensor } from './tensor/tensor.ts';
