@@ -39,6 +39,7 @@ export { generateGreedy, placedStepper, type Stepper } from './exec/generate.ts'
 export { PlacedModel } from './exec/placed/model.ts';
 export { runGraph } from './exec/reference.ts';
 export { importModel } from './frontend/import.ts';
+export { bytesSource, type Constant, denseConstant } from './ir/constant.ts';
 export type { Fact, IoRole, Program, Region, RunMode, Schedule, Stages } from './ir/facts.ts';
 export type { Graph, Op } from './ir/graph.ts';
 export type { OpId, ValueId } from './ir/ids.ts';
@@ -52,4 +53,6 @@ export { readPlan } from './plan/read.ts';
 export type { Blob, Plan } from './plan/types.ts';
 export { buildReport, type Report } from './report/report.ts';
 export { listTargets, loadTarget } from './target/load.ts';
+export { pack } from './tensor/pack.ts';
+export { readConstant } from './tensor/read.ts';
 export type { Tensor } from './tensor/tensor.ts';
