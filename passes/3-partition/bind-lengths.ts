@@ -13,6 +13,7 @@ import type { Program, RunMode } from '../../src/ir/facts.ts';
 import type { Graph } from '../../src/ir/graph.ts';
 import type { ValueId } from '../../src/ir/ids.ts';
 import { inferTypes } from '../../src/frontend/infer.ts';
+import { HOST_KINDS } from '../../src/ops/wafc-host.ts';
 import { Probe } from '../../src/lift/probe.ts';
 import { definePass } from '../../src/pass/pass.ts';
 
@@ -51,7 +52,7 @@ const isOpen = (graph: Graph, symbol: string): boolean =>
 function fixedTokens(graph: Graph): number | undefined {
   if (isOpen(graph, 'S')) return undefined;
   const dims: Dim[] = graph.ops
-    .filter((op) => op.kind.startsWith('wafc.'))
+    .filter((op) => op.kind.startsWith('wafc.') && !HOST_KINDS.has(op.kind))
     .map((op) => graph.types[op.outputs[0] as ValueId].shape[1]);
   const known = dims.filter((d): d is number => typeof d === 'number');
   return known.length === 0 ? 1 : Math.max(...known);
@@ -99,7 +100,8 @@ function positionsAt({ graph, roles }: Program, kind: RunMode['kind'], context: 
   const hasPast = kind === 'stream' && [...roles.values()].some((r) => r.kind === 'past');
   const probe = new Probe(graph, roles, hasPast ? { sequence: 1, past: context - 1 } : { sequence: context, past: 0 });
   const fromHost = (v: ValueId): boolean =>
-    !graph.ops.some((op) => op.outputs.includes(v) && op.kind.startsWith('wafc.')) && !graph.constants.has(v);
+    !graph.ops.some((op) => op.outputs.includes(v) && op.kind.startsWith('wafc.') && !HOST_KINDS.has(op.kind)) &&
+    !graph.constants.has(v);
   for (const op of graph.ops) {
     if (op.kind === 'wafc.embedding') {
       const [table, index] = op.inputs as ValueId[];

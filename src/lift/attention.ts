@@ -193,7 +193,7 @@ export function emitAttention(l: Lifter, parts: AttentionParts): Form {
   const attrs = {
     heads,
     kvHeads,
-    scale: parts.scale,
+    scale: snapped(parts.scale, width),
     causal: mask.causal ? 1 : 0,
     window: mask.window,
     softcap: parts.softcap,
@@ -242,6 +242,12 @@ export function emitAttention(l: Lifter, parts: AttentionParts): Form {
 }
 
 const pastDim = (l: Lifter, base: Base): Dim => (base.past === undefined ? 0 : l.builder.typeOf(base.past).shape[2]);
+
+/** Exporters spell 1/sqrt(d) as products of f32 roots; what is within their rounding of it is it. */
+function snapped(scale: number, width: number): number {
+  const usual = 1 / Math.sqrt(width);
+  return Math.abs(scale - usual) <= 1e-6 * usual ? usual : scale;
+}
 
 /** The operand with the features of each head side by side, in the order in which rows name the heads. */
 function inHeads(l: Lifter, { base, index, scale }: Operand, rows: number, tokens: number, width: number): Operand {

@@ -4,6 +4,7 @@ import { emitAttention, operand } from './attention.ts';
 import { type Base, concatInts, type Form, formOf, pick } from './form.ts';
 import type { Lifter } from './lifter.ts';
 import { classifyMask, type MaskStep } from './mask.ts';
+import { asAngles } from './positions.ts';
 import { controlRows } from './rotary.ts';
 
 const intAttr = (l: Lifter, name: string, fallback: number): number => {
@@ -126,9 +127,19 @@ export function liftFusedRotary(l: Lifter): void {
   const heads = form.shape.length === 4 ? form.shape[1] : intAttr(l, 'num_heads', 0);
   const hd = base.features / heads;
   const rotary = intAttr(l, 'rotary_embedding_dim', 0) || hd;
-  const rows = [1, 2].map((i) => angleRows(l, op.inputs[i] as ValueId, op.inputs[3] ?? null, base, rotary / 2));
+  const caches = [op.inputs[1] as ValueId, op.inputs[2] as ValueId];
+  const rows =
+    (op.inputs[3] ? undefined : plainAngles(l, caches, base, rotary / 2)) ??
+    caches.map((cache) => angleRows(l, cache, op.inputs[3] ?? null, base, rotary / 2));
   const attrs = { heads, interleaved: intAttr(l, 'interleaved', 0), rotary };
   l.setData(formOf(l.emitLike(base, 'wafc.rope', [base.value, ...rows], attrs, 1), form.shape, index));
+}
+
+/** Caches [B, S, R] that are cosines and sines of positions, as one wafc.angles. */
+function plainAngles(l: Lifter, [cos, sin]: readonly ValueId[], base: Base, half: number): ValueId[] | undefined {
+  const starts = new Map(Array.from({ length: base.tokens }, (_, t) => [t, t * half]));
+  const offsets = Array.from({ length: half }, (_, i) => i);
+  return asAngles(l, { value: cos, offsets, starts }, { value: sin, offsets, starts }, base);
 }
 
 /** Rows of a cache [max, R] by position, or [B, S, R] as they are. */

@@ -16,6 +16,7 @@ import type { Scores } from './attention.ts';
 import { type Base, type Form, formOf, rebased, sizeOfBase, uniformScale } from './form.ts';
 import type { Probe } from './probe.ts';
 import { DimValues } from './dim-values.ts';
+import { asPositions } from './positions.ts';
 import { liftRotation } from './rotary.ts';
 
 /** What a value of the source graph is. */
@@ -153,8 +154,11 @@ export class Lifter {
       const indices = producer.inputs[1] as ValueId;
       const indexShape = this.probe.shapeOf(indices);
       if (table.shape.length === 2 && indexShape.length >= 1 && indexShape.length <= 2) {
-        const rows = indexShape.length === 2 ? this.control(indices) : this.reshapeControl(indices, [1, -1]);
-        const batch = indexShape.length === 2 ? indexShape[0] : 1;
+        const rows =
+          asPositions(this, indices) ??
+          (indexShape.length === 2 ? this.control(indices) : this.reshapeControl(indices, [1, -1]));
+        const rowBatch = this.builder.typeOf(rows).shape[0];
+        const batch = typeof rowBatch === 'number' ? rowBatch : 1;
         const tokenDim = this.graph.types[indices].shape.at(-1) as Dim;
         const base = this.emit(
           'wafc.embedding',

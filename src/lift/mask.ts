@@ -64,7 +64,7 @@ export function classifyMask(l: Lifter, { masks, rows, queries, keys }: Scores):
   if (!causal && !each(() => true)) return { ...open, bias: biasOf(l, masks) };
   const maskInput = l.graph.inputs.find((v) => l.roles.get(l.graph.names[v])?.kind === 'mask');
   if (maskInput === undefined) return { ...open, causal };
-  const padded = evaluate(l.probe.masked(padding), masks, shape);
+  const padded = evaluate(l.probe.variant({ mask: padding }), masks, shape);
   if (padded.every((x, i) => x > FORBIDDEN === (allowed[i] === 1))) return { ...open, causal };
   const batches = l.probe.shapeOf(maskInput)[0];
   const perBatch = rows / batches;

@@ -15,31 +15,35 @@ export interface ProbeSize {
   readonly sequence: number;
   readonly past: number;
 }
-/** Which entries of the attention mask are ones; by default all. */
-export type MaskPattern = (batch: number, position: number) => number;
+/** What is fed instead of the usual: a mask of ones, positions that count on from the past, ids of 0. */
+export interface ProbeFeeds {
+  readonly mask?: (batch: number, position: number) => number;
+  readonly positions?: (token: number) => number;
+  readonly ids?: number;
+}
 
 export class Probe {
   readonly size: ProbeSize;
   private readonly graph: Graph;
   private readonly roles: ReadonlyMap<string, IoRole>;
-  private readonly mask: MaskPattern;
+  private readonly feeds: ProbeFeeds;
   private readonly producers = new Map<ValueId, Op>();
   private readonly known = new Map<ValueId, Tensor>();
 
-  constructor(graph: Graph, roles: ReadonlyMap<string, IoRole>, size: ProbeSize, mask: MaskPattern = () => 1) {
+  constructor(graph: Graph, roles: ReadonlyMap<string, IoRole>, size: ProbeSize, feeds: ProbeFeeds = {}) {
     this.graph = graph;
     this.roles = roles;
     // A model without a past numbers its tokens from 0.
     const hasPast = graph.inputs.some((v) => graph.types[v].shape.some((d) => symbolsOf(d).includes('P')));
     this.size = hasPast ? size : { ...size, past: 0 };
-    this.mask = mask;
+    this.feeds = feeds;
     for (const op of graph.ops) for (const v of op.outputs) if (v !== null) this.producers.set(v, op);
     for (const v of graph.inputs) this.known.set(v, this.feed(v));
   }
 
-  /** The same probe with another attention mask. */
-  masked(mask: MaskPattern): Probe {
-    return new Probe(this.graph, this.roles, this.size, mask);
+  /** The same graph with other feeds, or at another size. */
+  variant(feeds: ProbeFeeds, size: ProbeSize = this.size): Probe {
+    return new Probe(this.graph, this.roles, size, feeds);
   }
 
   extent(dim: Dim): number {
@@ -67,7 +71,7 @@ export class Probe {
       return fromNumbers(
         dtype,
         shape,
-        Array.from({ length: sizeOf(shape) }, (_, i) => this.mask(Math.floor(i / last), i % last)),
+        Array.from({ length: sizeOf(shape) }, (_, i) => this.maskAt(Math.floor(i / last), i % last)),
       );
     if (role === 'positions')
       return fromNumbers(
@@ -75,13 +79,19 @@ export class Probe {
         shape,
         Array.from({ length: sizeOf(shape) }, (_, i) => this.position(Math.floor(i / last), i % last)),
       );
+    if (role === 'tokens') return fromNumbers(dtype, shape, new Array<number>(sizeOf(shape)).fill(this.feeds.ids ?? 0));
     return zeros(dtype, shape);
+  }
+
+  private maskAt(batch: number, position: number): number {
+    return this.feeds.mask === undefined ? 1 : this.feeds.mask(batch, position);
   }
 
   /** As its callers number them: padded positions do not count (cumsum(mask) - 1). */
   private position(batch: number, token: number): number {
+    if (this.feeds.positions) return this.feeds.positions(token);
     let count = 0;
-    for (let p = 0; p <= this.size.past + token; p++) count += this.mask(batch, p) === 0 ? 0 : 1;
+    for (let p = 0; p <= this.size.past + token; p++) count += this.maskAt(batch, p) === 0 ? 0 : 1;
     return Math.max(0, count - 1);
   }
 

@@ -5,6 +5,7 @@
 import type { ValueId } from '../ir/ids.ts';
 import type { Form, Terms } from './form.ts';
 import type { Lifter, Plain } from './lifter.ts';
+import { asAngles } from './positions.ts';
 
 interface Element {
   readonly own: number;
@@ -57,20 +58,14 @@ export function liftRotation(l: Lifter, form: Form): Plain & { scale: number } {
     }
     return first;
   };
-  const cos = controlRows(
-    l,
-    cosValue,
-    base,
-    rowStart((e) => e.cos),
-    offsets.cos,
-  );
-  const sin = controlRows(
-    l,
-    sinValue,
-    base,
-    rowStart((e) => e.sin),
-    offsets.sin,
-  );
+  const rows = {
+    cos: { value: cosValue, offsets: offsets.cos, starts: rowStart((e) => e.cos) },
+    sin: { value: sinValue, offsets: offsets.sin, starts: rowStart((e) => e.sin) },
+  };
+  const [cos, sin] = asAngles(l, rows.cos, rows.sin, base) ?? [
+    controlRows(l, cosValue, base, rows.cos.starts, offsets.cos),
+    controlRows(l, sinValue, base, rows.sin.starts, offsets.sin),
+  ];
   const { heads, interleaved, half } = shape;
   const out = l.emitLike(
     base,

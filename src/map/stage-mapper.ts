@@ -19,6 +19,7 @@ import type {
   T,
   TensorRole,
 } from '../ir/program.ts';
+import { HOST_KINDS } from '../ops/wafc-host.ts';
 import type { DType } from '../ir/types.ts';
 import { features, Y } from './axes.ts';
 import { fuseCollectives } from './collectives.ts';
@@ -182,7 +183,7 @@ export class StageMapper {
   private isFromStage(v: ValueId): boolean {
     const producer = this.graph.ops.find((op) => op.outputs.includes(v));
     return (
-      producer?.kind.startsWith('wafc.') === true ||
+      (producer?.kind.startsWith('wafc.') === true && !HOST_KINDS.has(producer.kind)) ||
       producer?.inputs.some((i) => i !== null && this.graph.types[i].shape.length === 3 && this.isFromStage(i)) === true
     );
   }

@@ -4,7 +4,8 @@
  */
 import * as attention from './wafc-attention.ts';
 import * as features from './wafc-features.ts';
+import * as host from './wafc-host.ts';
 import type { OpDef } from './op.ts';
 import * as norm from './wafc-norm.ts';
 
-export const ops: readonly OpDef[] = [...features.ops, ...norm.ops, ...attention.ops];
+export const ops: readonly OpDef[] = [...features.ops, ...norm.ops, ...attention.ops, ...host.ops];

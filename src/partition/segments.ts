@@ -5,6 +5,7 @@
 import type { Graph, Op } from '../ir/graph.ts';
 import { isConstantAttr, isGraphAttr } from '../ir/graph.ts';
 import type { OpId, ValueId } from '../ir/ids.ts';
+import { HOST_KINDS } from '../ops/wafc-host.ts';
 import { printType } from '../ir/types.ts';
 
 /** Views that only bring a result into the shape the model promises; the host does them. */
@@ -27,7 +28,8 @@ export function splitHost(graph: Graph, isPast: (v: ValueId) => boolean): Split 
   for (const [i, op] of graph.ops.entries()) {
     const at = i as OpId;
     const reads = (set: ReadonlySet<ValueId>): boolean => op.inputs.some((v) => v !== null && set.has(v));
-    const readsShape = op.kind === 'Shape';
+    // The shape of a past is known to the host; so is all arithmetic of positions.
+    const readsShape = op.kind === 'Shape' || HOST_KINDS.has(op.kind);
     const isView = OUTPUT_VIEWS.has(op.kind) && (reads(onWafer) || reads(afterValues));
     const outputs = op.outputs.filter((v): v is ValueId => v !== null);
     if (isView) {

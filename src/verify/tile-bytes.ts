@@ -35,18 +35,30 @@ export interface Comparison {
 
 /** The first element of the tile that differs, row-major, or -1. */
 export function firstDifference({ found, at, wanted, from, stride, height, width }: Comparison, bits: number): number {
-  const bytes = bits / 8;
-  for (let row = 0; row < height; row++) {
-    const [a, b] = [at + row * width, from + row * stride];
-    if (bits < 8) {
-      for (let i = 0; i < width; i++)
-        if (codeAt(found, a + i, bits) !== codeAt(wanted, b + i, bits)) return row * width + i;
-      continue;
+  if (bits < 8) {
+    for (let i = 0; i < height * width; i++) {
+      const other = from + Math.floor(i / width) * stride + (i % width);
+      if (codeAt(found, at + i, bits) !== codeAt(wanted, other, bits)) return i;
     }
-    const [start, other, n] = [a * bytes, b * bytes, width * bytes];
-    for (let i = 0; i < n; i++) if (found[start + i] !== wanted[other + i]) return row * width + Math.floor(i / bytes);
+    return -1;
+  }
+  const [a, b] = [wordsOf(found, bits), wordsOf(wanted, bits)];
+  const words = bits / 8 / a.BYTES_PER_ELEMENT;
+  const n = width * words;
+  for (let row = 0; row < height; row++) {
+    const [start, other] = [(at + row * width) * words, (from + row * stride) * words];
+    for (let i = 0; i < n; i++) if (a[start + i] !== b[other + i]) return row * width + Math.floor(i / words);
   }
   return -1;
+}
+
+/** Bit patterns of elements, 32 bits of them at most. */
+function wordsOf(bytes: Uint8Array, bits: number): Uint8Array | Uint16Array | Uint32Array {
+  if (bits === 8) return bytes;
+  const { buffer, byteOffset, byteLength } = bytes;
+  return bits === 16
+    ? new Uint16Array(buffer, byteOffset, byteLength / 2)
+    : new Uint32Array(buffer, byteOffset, byteLength / 4);
 }
 
 /** Element `index` of a stream of `bits` wide codes, low bits first; a code may lie across two bytes. */
