@@ -46,8 +46,14 @@ export const sizeOfBase = ({ batch, tokens, features }: Base): number => batch *
 
 /** Every element is the base element of that number, seen as `shape`. */
 export function formOf(base: Base, shape: readonly number[], index?: Int32Array): Form {
-  const n = index?.length ?? sizeOfBase(base);
-  return { shape, base, terms: [plainTerms(index ?? Int32Array.from({ length: n }, (_, i) => i))] };
+  return { shape, base, terms: [plainTerms(index ?? countTo(sizeOfBase(base)))] };
+}
+
+/** 0, 1, 2, .. Loops here and below, since `from` with a function walks an iterator: forms have millions of elements. */
+function countTo(n: number): Int32Array {
+  const out = new Int32Array(n);
+  for (let i = 0; i < n; i++) out[i] = i;
+  return out;
 }
 
 const plainTerms = (index: Int32Array): Terms => ({
@@ -59,12 +65,19 @@ const plainTerms = (index: Int32Array): Terms => ({
 
 /** Element i of the result is element `from[i]` of the form. */
 export function pick(form: Form, from: Int32Array, shape: readonly number[]): Form {
-  const terms = form.terms.map((t) => ({
-    index: from.map((i) => t.index[i]),
-    scale: Float64Array.from(from, (i) => t.scale[i]),
-    control: from.map((i) => t.control[i]),
-    controlIndex: from.map((i) => t.controlIndex[i]),
-  }));
+  const n = from.length;
+  const terms = form.terms.map((t): Terms => {
+    const [index, control, controlIndex] = [new Int32Array(n), new Int32Array(n), new Int32Array(n)];
+    const scale = new Float64Array(n);
+    for (let i = 0; i < n; i++) {
+      const at = from[i];
+      index[i] = t.index[at];
+      scale[i] = t.scale[at];
+      control[i] = t.control[at];
+      controlIndex[i] = t.controlIndex[at];
+    }
+    return { index, scale, control, controlIndex };
+  });
   return { shape, base: form.base, terms };
 }
 
@@ -105,7 +118,7 @@ export function joined(parts: readonly Form[]): Form | undefined {
     const padded = parts.map((p) => p.terms[d] ?? noTerms(p.terms[0].index.length));
     terms.push({
       index: concatInts(padded.map((t) => t.index)),
-      scale: Float64Array.from(padded.flatMap((t) => Array.from(t.scale))),
+      scale: concatFloats(padded.map((t) => t.scale)),
       control: concatInts(padded.map((t) => t.control)),
       controlIndex: concatInts(padded.map((t) => t.controlIndex)),
     });
@@ -130,14 +143,24 @@ export function concatInts(parts: readonly Int32Array[]): Int32Array {
   return out;
 }
 
+function concatFloats(parts: readonly Float64Array[]): Float64Array {
+  const out = new Float64Array(parts.reduce((n, p) => n + p.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
 /** One term, no control: the form is a selection of base elements times one number. */
 export function uniformScale(form: Form): number | undefined {
   const [t] = form.terms;
   if (form.terms.length !== 1 || t.index.length === 0) return undefined;
   const first = t.scale[0];
-  return t.scale.every((s) => s === first) && t.control.every((c) => c < 0) && t.index.every((i) => i >= 0)
-    ? first
-    : undefined;
+  for (let i = 0; i < t.index.length; i++)
+    if (t.scale[i] !== first || t.control[i] >= 0 || t.index[i] < 0) return undefined;
+  return first;
 }
 
 /** Index arithmetic of numpy broadcasting: which element of `from` stands at each element of `to`. */
@@ -151,14 +174,15 @@ export function broadcastIndex(from: readonly number[], to: readonly number[]): 
     strides[d + pad] = from[d] === 1 ? 0 : step;
     step *= from[d];
   }
-  for (let i = 0; i < n; i++) {
-    let rest = i;
-    let at = 0;
-    for (let d = to.length - 1; d >= 0; d--) {
-      at += (rest % to[d]) * strides[d];
-      rest = Math.floor(rest / to[d]);
-    }
+  const position = new Array<number>(to.length).fill(0);
+  for (let i = 0, at = 0; i < n; i++) {
     out[i] = at;
+    for (let d = to.length - 1; d >= 0; d--) {
+      at += strides[d];
+      if (++position[d] < to[d]) break;
+      at -= strides[d] * to[d];
+      position[d] = 0;
+    }
   }
   return out;
 }
