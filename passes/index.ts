@@ -6,6 +6,7 @@ import dropIdentities from './1-graph/drop-identities.ts';
 import foldConstants from './1-graph/fold-constants.ts';
 import fuseActivations from './1-graph/fuse-activations.ts';
 import fuseNorms from './1-graph/fuse-norms.ts';
+import ingestQuantized from './1-graph/ingest-quantized.ts';
 import inlineBranches from './1-graph/inline-branches.ts';
 import liftTokens from './1-graph/lift-tokens.ts';
 import splitLinears from './1-graph/split-linears.ts';
@@ -18,6 +19,7 @@ import predictCycles from './5-schedule/predict-cycles.ts';
 
 export const PASSES: PassRegistry = [
   inlineBranches,
+  ingestQuantized,
   foldConstants,
   dropIdentities,
   cse,

@@ -5,6 +5,7 @@ import dropIdentities from '../../passes/1-graph/drop-identities.ts';
 import foldConstants from '../../passes/1-graph/fold-constants.ts';
 import fuseActivations from '../../passes/1-graph/fuse-activations.ts';
 import fuseNorms from '../../passes/1-graph/fuse-norms.ts';
+import ingestQuantized from '../../passes/1-graph/ingest-quantized.ts';
 import inlineBranches from '../../passes/1-graph/inline-branches.ts';
 import liftTokens from '../../passes/1-graph/lift-tokens.ts';
 import splitLinears from '../../passes/1-graph/split-linears.ts';
@@ -20,7 +21,8 @@ import { type Step, step } from '../pass/pass.ts';
 export const GRAPH_STEPS: readonly Step[] = [
   step(foldConstants, {}), // conditions of If, shape arithmetic, transposed weights
   step(inlineBranches, {}), // merged decoders: the branch a bound input takes
-  step(foldConstants, {}), // shape arithmetic that was inside the branch
+  step(ingestQuantized, {}), // scales are constants by now
+  step(foldConstants, {}), // shape arithmetic that was inside the branch, dequantized weights
   step(dropIdentities, {}), // so that cones below are not cut by Identity and no-op casts
   step(cse, {}), // exporters repeat mask and angle code in every layer
   step(fuseNorms, {}),

@@ -2,6 +2,11 @@
 import type { CodeTable } from '../codes.ts';
 
 export const COMPILE_CODES: CodeTable = {
+  'compile/activations-float': {
+    title: 'roundings of activations are left out',
+    why: 'The export rounds activations to 8 bits between ops. Regions compute them in floats, so the placed model does not round there and is closer to the float model than the export is.',
+    fix: 'Nothing; compare with the float model, or expect small differences from the quantized export.',
+  },
   'compile/bound-input': {
     title: 'an input is bound to a value at compile time',
     why: 'The input only chooses between branches of the model; a plan is made for one of them.',
