@@ -185,8 +185,11 @@ function keepsType(edit: GraphEdit, { inputs, outputs }: Parts, index: number): 
   return input != null && output != null && equalTypes(edit.typeOf(input), edit.typeOf(output));
 }
 
-/** Enough for biases and gains of ones; whole weights are not read for this. */
-const MOST_ELEMENTS = 65_536;
+/**
+ * Shape operands and scalars. Vectors are weights: what they hold must not decide the structure (a layer whose gain is all
+ * ones is still like the others), and they may not be there when shapes are compiled.
+ */
+const MOST_ELEMENTS = 16;
 
 const elementsOf = (constant: Constant | undefined): ArrayLike<number> | undefined =>
   constant === undefined || elementCount(constant.shape) > MOST_ELEMENTS || isOpaque(constant.source)

@@ -10,7 +10,7 @@ import { exportModel } from '../frontend/export.ts';
 import { importOnnx } from '../frontend/import.ts';
 import { inferTypes } from '../frontend/infer.ts';
 import { symbolsOf } from '../ir/dim.ts';
-import type { Program } from '../ir/facts.ts';
+import type { Fact, Program, With } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
 import { openModel } from '../onnx/reader.ts';
 import { writeModel } from '../onnx/writer.ts';
@@ -28,7 +28,10 @@ import { renderReport } from '../report/text.ts';
 import { loadTarget } from '../target/load.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { writeFileAtomic, writeFolderAtomic } from '../util/files.ts';
+import type { Fault } from '../verify/fault.ts';
+import { verifyFit } from '../verify/fit.ts';
 import { verifyGraph } from '../verify/graph.ts';
+import { verifyPlacement } from '../verify/placement.ts';
 import { packageVersion } from '../util/version.ts';
 import { PIPELINE } from './pipeline.ts';
 import { remediesFor, shorterContext } from './remedies.ts';
@@ -94,8 +97,10 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     seed: args.seed,
     bindings: args.bindings,
   };
-  const watched: { lifted?: Program; bound?: Program } = {};
+  const watched: { lifted?: Program; bound?: Program; model: Graph } = { model: loaded.graph };
   const keepBound: Observer = ({ step, before, after }) => {
+    // What is placed is the float model; the plan's own model must be that one.
+    if (step?.pass.name === 'ingest-quantized' && after.graph !== before.graph) watched.model = after.graph;
     if (step.pass.name === 'bind-lengths') Object.assign(watched, { lifted: before, bound: after });
   };
   let program: Program;
@@ -119,7 +124,7 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       message: `a context of ${context} was chosen: the default of ${bound.mode.context} does not fit ${target.name}`,
       notes: ['ask for another with --context'],
     });
-    program = runPipeline({ ...start, mode: { ...start.mode, context } }, args, effects, diagnostics, () => {});
+    program = runPipeline({ ...start, mode: { ...start.mode, context } }, args, effects, diagnostics, keepBound);
   }
   if (program.schedule === undefined) {
     return {
@@ -131,7 +136,7 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
   }
   const draft = buildPlan(program as Planned, { generator: generator(), imported: loaded.graph, options });
   const plan =
-    args.output === undefined ? draft.plan : await writePlan(args.output, draft, loaded.graph, args.weights, effects);
+    args.output === undefined ? draft.plan : await writePlan(args.output, draft, watched.model, args.weights, effects);
   const report = buildReport(plan);
   return { exitCode: 0, diagnostics, text: () => renderReport(plan, report), json: () => report };
 }
@@ -153,7 +158,7 @@ function runPipeline(
     seed,
     limit: flags.bisectLimit ?? Number.POSITIVE_INFINITY,
     skip: flags.skip,
-    verify: flags.verifyEach ? verifyWith([(p) => verifyGraph(p.graph, GRAPH_RULES)]) : () => [],
+    verify: flags.verifyEach ? verifyWith(VERIFIERS) : () => [],
     observers: [keep, ...observers, ({ index }) => effects.progress.update(index + 1, steps.length, 'passes')],
     report: (d) => diagnostics.push(d),
     now: effects.now,
@@ -205,5 +210,20 @@ async function writePlan(
 }
 
 const GRAPH_RULES = { since: (kind: string): readonly number[] | undefined => opFor(kind)?.since };
+
+/** Recomputed after every pass, by code that shares nothing with the passes. Facts that are not there yet are not verified. */
+const VERIFIERS: readonly ((program: Program) => readonly Fault[])[] = [
+  (p) => verifyGraph(p.graph, GRAPH_RULES),
+  (p) => (hasFacts(p, ['stages', 'mapping', 'placement']) ? verifyPlacement(p).map(asFault) : []),
+  (p) => (hasFacts(p, ['stages', 'mapping', 'placement', 'memory']) ? verifyFit(p).map(asFault) : []),
+];
+
+const hasFacts = <F extends Fact>(p: Program, facts: readonly F[]): p is With<F> =>
+  facts.every((f) => p[f] !== undefined);
+
+const asFault = ({ code, message, where }: Diagnostic): Fault => ({
+  rule: code.replace('verify/', ''),
+  message: where === undefined ? message : `${message} (${where})`,
+});
 
 const generator = (): string => `wafc ${packageVersion()}`;

@@ -47,16 +47,21 @@ export function conesOf(
   return cones;
 }
 
-/** The cone's value for one source value. */
-export function runCone(graph: Graph, cone: Cone, source: Tensor): Tensor {
-  const known = new Map<ValueId, Tensor>([[cone.source, source]]);
+/** The cone's value for one source value; `instead` gives other contents to constants, so that weights need not be read. */
+export function runCone(
+  graph: Graph,
+  cone: Cone,
+  source: Tensor,
+  instead: ReadonlyMap<ValueId, Tensor> = new Map(),
+): Tensor {
+  const known = new Map<ValueId, Tensor>([...instead, [cone.source, source]]);
   let last = source;
   for (const at of cone.ops) {
     const op = graph.ops[at];
     const inputs = op.inputs.map((v) => {
       if (v === null) return undefined;
       const constant = graph.constants.get(v);
-      return constant ? readConstant(constant) : known.get(v);
+      return known.get(v) ?? (constant && readConstant(constant));
     });
     const results = runOp(op, inputs);
     for (const [i, v] of op.outputs.entries()) if (v !== null) known.set(v, results[i]);

@@ -63,6 +63,7 @@ export class RegionBuilder {
       inputs: inputs.map((tensor) => ({ tensor, kind: 'activation' })),
       outputs: [...outputs],
       weights,
+      weightSources: weights.map((_, i) => i),
       caches: [],
       results: [],
     };
