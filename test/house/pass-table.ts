@@ -12,12 +12,16 @@ const folder = resolve(import.meta.dirname, '../../passes');
 export const PASS_DOCUMENT = join(folder, 'README.md');
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((f) => /^\d-[a-z]+\/.*\.ts$/.test(f));
 
-/** The document with its generated blocks renewed; a pass without a section gets one at the end. */
+/** The document with its generated blocks renewed; a pass without a section gets one, in the order of the registry. */
 export function renewPassDocument(text: string): string {
   let renewed = replaceBlock(text, 'table', table());
-  for (const pass of PASSES) {
-    if (!renewed.includes(start(pass.name)))
-      renewed = `${renewed.trimEnd()}\n\n## ${pass.name}\n${start(pass.name)}\n${END}\n`;
+  for (const [i, pass] of PASSES.entries()) {
+    if (!renewed.includes(start(pass.name))) {
+      const next = PASSES.slice(i + 1).find(({ name }) => renewed.includes(start(name)));
+      const at = next === undefined ? renewed.length : renewed.indexOf(`## ${next.name}\n`);
+      const section = `## ${pass.name}\n${start(pass.name)}\n${END}\n`;
+      renewed = `${renewed.slice(0, at).trimEnd()}\n\n${section}${next === undefined ? '' : '\n'}${renewed.slice(at)}`;
+    }
     renewed = replaceBlock(renewed, pass.name, head(pass));
   }
   return renewed;
@@ -57,17 +61,17 @@ function head({ name }: AnyPass): string {
   if (comment === undefined) throw new Error(`passes/${file} does not open with a comment`);
   const lines = comment.split('\n').map((line) => line.replace(/^ \* ?/, ''));
   const paragraphs: string[] = [];
-  for (const line of lines) {
-    const opens = /^(?:Before|After|Skips|Method:|[a-z-]+:)(?=\s)/.test(line) || paragraphs.length === 0;
+  for (const [i, line] of lines.entries()) {
+    const opens = i === 0 || lines[i - 1].trim() === '' || /^(?:Before|After|Skips) /.test(line);
     if (opens) paragraphs.push(line.trim());
     else if (line.trim() !== '') paragraphs[paragraphs.length - 1] += ` ${line.trim()}`;
   }
-  const shown = paragraphs.map((p) => p.replace(/^(Before|After|Skips|Method):?\s+/, '**$1** '));
+  const shown = paragraphs
+    .filter((p) => p !== '')
+    .map((p) => p.replace(/^(Before|After|Skips|Method):?\s+/, '**$1** '));
   const purpose = shown[0].replace(`${name}: `, '');
-  return `[${file}](${file}): ${escape(purpose)}\n\n${shown
-    .slice(1)
-    .map((p) => `- ${escape(p)}\n`)
-    .join('')}`;
+  const rest = shown.slice(1).map((p) => `- ${escape(p)}\n`);
+  return `[${file}](${file}): ${escape(purpose)}\n\n${rest.join('')}`;
 }
 
 /** `x*1` is no emphasis. */
