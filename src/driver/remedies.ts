@@ -19,10 +19,11 @@ function fits(program: Program): boolean {
 
 /** The longest context below `context` that fits, by halving; undefined when none of at least `least` does. */
 export function shorterContext(lifted: Program, context: number, least: number): number | undefined {
-  for (let n = 2 ** Math.floor(Math.log2(Math.max(1, context - 1))); n >= least; n /= 2) {
-    if (fits({ ...lifted, mode: { ...lifted.mode, context: n } })) return n;
-  }
-  return undefined;
+  const at = (n: number): boolean => fits({ ...lifted, mode: { ...lifted.mode, context: n } });
+  // If the shortest does not fit, the context is not what is too large.
+  if (context <= least || !at(least)) return undefined;
+  for (let n = 2 ** Math.floor(Math.log2(context - 1)); n > least; n /= 2) if (at(n)) return n;
+  return least;
 }
 
 /**

@@ -98,13 +98,23 @@ export class RegionSearch {
     }
     const partOf = (g: readonly number[]): number => parts.findIndex((p) => p.includes(stages[g[0]].template));
     const regionsOf = parts.map((_, p) => groups.filter((g) => partOf(g) === p).length);
+    const shapeOf =
+      (picks: readonly Candidate[]) =>
+      (g: readonly number[]): RegionShape =>
+        picks[partOf(g)].shape;
     for (const price of PRICES) {
-      const picks = choices.map((list, p) => cheapest(list, (c) => c.cycles + price * area(c.shape) * regionsOf[p]));
-      const sizes = groups.map((g) => picks[partOf(g)].shape);
-      if (sizes.reduce((n, s) => n + area(s), 0) > target.width * target.height) continue;
-      if (!placeSerpentine(sizes, target).fits) continue;
-      const programs = templates.map((_, t) => this.program(t, picks[parts.findIndex((p) => p.includes(t))].shape));
-      return { found: { programs, groups, cycles: picks.reduce((n, c) => n + c.cycles, 0) } };
+      const score = (c: Candidate, p: number): number => c.cycles + price * area(c.shape) * regionsOf[p];
+      // The best alone may not pack where a near one does: a few of each are tried together.
+      const near = choices.map((list, p) =>
+        [...list].sort((x, y) => score(x, p) - score(y, p)).slice(0, TRIED_TOGETHER),
+      );
+      for (const picks of combinations(near, score)) {
+        const sizes = groups.map(shapeOf(picks));
+        if (sizes.reduce((n, s) => n + area(s), 0) > target.width * target.height) continue;
+        if (!placeSerpentine(sizes, target).fits) continue;
+        const programs = templates.map((_, t) => this.program(t, picks[parts.findIndex((p) => p.includes(t))].shape));
+        return { found: { programs, groups, cycles: picks.reduce((n, c) => n + c.cycles, 0) } };
+      }
     }
     const smallest = choices.map((list) => cheapest(list, (c) => area(c.shape)));
     const p = smallest.findIndex((c) => area(c.shape) === Math.max(...smallest.map((s) => area(s.shape))));
@@ -237,6 +247,23 @@ const SIDES = [
 ];
 /** Cycles per core of area; 0 first: area costs nothing while there is enough. */
 const PRICES = [0, ...Array.from({ length: 40 }, (_, i) => 1e-4 * 1.6 ** i)];
+
+/** Shapes of each part that are tried in all combinations. */
+const TRIED_TOGETHER = 6;
+
+/** One pick of each list, best sum first. */
+function combinations(
+  lists: readonly (readonly Candidate[])[],
+  score: (c: Candidate, list: number) => number,
+): Candidate[][] {
+  let all: Candidate[][] = [[]];
+  for (const list of lists) all = all.flatMap((head) => list.map((c) => [...head, c]));
+  const sum = (picks: readonly Candidate[]): number => picks.reduce((n, c, i) => n + score(c, i), 0);
+  return all
+    .map((picks) => ({ picks, sum: sum(picks) }))
+    .sort((x, y) => x.sum - y.sum)
+    .map(({ picks }) => picks);
+}
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 const area = ({ width, height }: RegionShape): number => width * height;
