@@ -1,6 +1,5 @@
 /** Broken plan.json files: Diagnosed and nothing else, whatever is in them. */
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Diagnosed, type Diagnostic } from '../../src/diag/diagnostic.ts';
@@ -11,7 +10,7 @@ import type { Plan } from '../../src/plan/types.ts';
 import { buildReport } from '../../src/report/report.ts';
 import { randomBelow, randomStream } from '../../src/util/rng.ts';
 import { checkPlan } from '../../src/verify/plan.ts';
-import { changed, compileTiny, GONE, pathsOf } from './tiny-plan.ts';
+import { changed, compileTiny, GONE, pathsOf, temporaryFolder } from './tiny-plan.ts';
 
 let text: string;
 let folder: string;
@@ -22,7 +21,7 @@ beforeAll(async () => {
 
 /** What readPlan says of a folder with this plan.json; `undefined` where it takes it. */
 function diagnosed(contents: string): readonly Diagnostic[] | undefined {
-  const place = mkdtempSync(join(tmpdir(), 'wafc-hostile-'));
+  const place = temporaryFolder();
   writeFileSync(join(place, 'plan.json'), contents);
   try {
     readPlan(place);

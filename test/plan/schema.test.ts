@@ -28,6 +28,7 @@ function samples(S: number): { readonly [K in ProgramOp['op']]: OpNamed<K> } {
     sum_squares: { op: 'sum_squares', x, groups: 1, out, node },
     moments: { op: 'moments', x, groups: 1, out, node },
     rms_apply: { op: 'rms_apply', x, sums: 0, gamma: null, groups: 1, epsilon: 1e-5, out, node },
+    rms_scale: { op: 'rms_scale', x, sums: 0, features: 64, epsilon: 1e-5, out, node },
     layer_apply: { op: 'layer_apply', x, moments: 0, gamma: 0, beta: null, groups: 1, epsilon: 0, out, node },
     rope: { op: 'rope', x, cos: 0, sin: 0, heads: 4, interleaved: true, out, node },
     append: { op: 'append', x, state: S, node },

@@ -1,7 +1,8 @@
 /** Plans of tiny models, compiled into temporary folders as the command line does; and JSON changed at one place. */
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import { buildModel, CONFIGS } from '../../models/configs.ts';
 import { compile, loadModel } from '../../src/driver/compile.ts';
 import type { Answer, CompileArguments } from '../../src/driver/contract.ts';
@@ -12,6 +13,18 @@ import { NO_FLAGS } from '../../src/pass/flags.ts';
 import { QUIET, runPasses } from '../../src/pass/manager.ts';
 import type { Plan } from '../../src/plan/types.ts';
 import { NO_PROGRESS } from '../../src/util/progress.ts';
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder that goes when the tests of the file are done. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'wafc-test-'));
+  folders.push(folder);
+  return folder;
+}
 
 export interface Compiled {
   readonly folder: string;
@@ -27,7 +40,7 @@ export type TinyModel = 'tiny-llama' | 'tiny-gpt2' | 'tiny-bert';
 export async function compileTiny(name: TinyModel, change: Partial<CompileArguments> = {}): Promise<Compiled> {
   const config = CONFIGS.get(name);
   if (config === undefined) throw new Error(`no model ${name}`);
-  const temporary = mkdtempSync(join(tmpdir(), 'wafc-plan-'));
+  const temporary = temporaryFolder();
   const model = join(temporary, 'model.onnx');
   const folder = join(temporary, 'plan');
   writeModel(model, buildModel(config));
