@@ -19,9 +19,9 @@ export default definePass({
   provides: ['mapping'],
   preserves: ['stages'],
   numerics: 'exact',
-  options: {},
-  run(program, { count }) {
-    const result = new RegionSearch(program).run();
+  options: { deferNorms: true },
+  run(program, { options, count }) {
+    const result = new RegionSearch({ ...program, options }).run();
     if ('noFit' in result) throw new Diagnosed([explain(result.noFit, program.target)]);
     const { programs, groups } = result.found;
     count('regions', groups.length);

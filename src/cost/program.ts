@@ -102,6 +102,12 @@ function compute(op: ComputeOp, place: Place): Cost {
       return vector(place, op.x, { passes: 3, reads: 1 });
     case 'rms_apply':
       return vector(place, op.x, { passes: op.gamma === null ? 1 : 2, reads: 1, scalars: 2 * rowsOf(place, op.sums) });
+    case 'rms_scale': {
+      const cycles = op.inputs.map((x) => vectorOf(place, x, { passes: 1, reads: 1 }));
+      const scalars = 2 * rowsOf(place, op.sums) * SCALAR_DIVISION_CYCLES;
+      const sum = cycles.reduce((n, c) => n + c.cycles, scalars);
+      return made(vectorTerms(sum), { ...cycles[0], bound: cycles.reduce((n, c) => n + c.bound, 0) });
+    }
     case 'layer_apply': {
       const passes = 2 + (op.gamma === null ? 0 : 1) + (op.beta === null ? 0 : 1);
       return vector(place, op.x, { passes, reads: 1, scalars: (2 * rowsOf(place, op.moments)) / 3 });

@@ -180,31 +180,33 @@ function compareOps(
   const step = new Map<string, number>();
   const names = new Map(plan.stages.map((s) => [s.name, s]));
   placed.call(feeds, {
-    observe(stageName, opIndex, node, value) {
+    observe(stageName, opIndex, t, value) {
       const stage = names.get(stageName);
       if (stage === undefined) return;
       const { program } = plan.templates[stage.template];
-      const op = program.ops[opIndex];
-      const made = 'outputs' in op ? op.outputs : 'out' in op ? [op.out] : [];
-      for (const t of made) {
-        const at = program.results.indexOf(t);
-        const expected = at < 0 ? undefined : wanted.get(stage.values[at]);
-        if (expected === undefined || made.length > 1) continue;
-        const found = value();
-        const [rows, width] = found.shape;
-        const key = `${stageName}/${at}`;
-        const from = step.get(key) ?? 0;
-        step.set(key, from + rows);
-        const slice = {
-          ...expected,
-          shape: [rows, width],
-          data: expected.data.subarray(from * width, (from + rows) * width),
-        };
-        const { maxAbs, maxRel } = compare(found, slice);
-        const old = worst.get(key);
-        if (old === undefined || maxRel > old.maxRel)
-          worst.set(key, { stage: stageName, node, maxAbs, maxRel, bound: bounds.get(key) ?? 0 });
-      }
+      const at = program.results.indexOf(t);
+      const expected = at < 0 ? undefined : wanted.get(stage.values[at]);
+      if (expected === undefined) return;
+      const found = value();
+      const [rows, width] = found.shape;
+      const key = `${stageName}/${at}`;
+      const from = step.get(key) ?? 0;
+      step.set(key, from + rows);
+      const slice = {
+        ...expected,
+        shape: [rows, width],
+        data: expected.data.subarray(from * width, (from + rows) * width),
+      };
+      const { maxAbs, maxRel } = compare(found, slice);
+      const old = worst.get(key);
+      if (old !== undefined && maxRel <= old.maxRel) return;
+      worst.set(key, {
+        stage: stageName,
+        node: program.ops[opIndex].node,
+        maxAbs,
+        maxRel,
+        bound: bounds.get(key) ?? 0,
+      });
     },
   });
   return [...worst.values()];

@@ -45,10 +45,14 @@ const lastLogits = (plan: Plan, results: ReadonlyMap<string, Tensor>): ArrayLike
 
 /** The placed model; keys and values stay on the cores from step to step. */
 export function placedStepper(model: PlacedModel): Stepper {
-  let past = 0;
+  const { plan } = model;
+  const cached = plan.inputs.some(({ role }) => role.kind === 'past');
+  let sequence: number[] = [];
   return async (ids) => {
-    const results = model.call(feedsOf(model.plan, ids, past), { resident: past, keepPresents: true });
-    past += ids.length;
+    const past = sequence.length;
+    sequence = [...sequence, ...ids];
+    const feeds = cached ? feedsOf(plan, ids, past) : feedsOf(plan, sequence, 0);
+    const results = model.call(feeds, { resident: past, keepPresents: true });
     return lastLogits(model.plan, results);
   };
 }

@@ -50,7 +50,9 @@ function programLines(program: RegionProgram, name: string): string[] {
       `${given.join(', ') || '()'} -> ${left.join(', ') || '()'}`,
     ...tensors.map((t) => `    ${t.role} ${t.name}: ${printLayout(t)}`),
     ...caches.map((c) => `    cache ${tensorName(c.state)}: ${c.heads} heads of ${c.width}, ${c.past} -> ${c.present}`),
-    ...(results.length === 0 ? [] : [`    results ${results.map(tensorName).join(' ')}`]),
+    ...(results.length === 0
+      ? []
+      : [`    results ${results.map((t) => (t === null ? '_' : tensorName(t))).join(' ')}`]),
     ...ops.map((op, i) => `    ${i}: ${printProgramOp(op, tensorName)}${op.node === '' ? '' : `  // ${op.node}`}`),
   ];
 }

@@ -93,6 +93,18 @@ export type ComputeOp =
       readonly epsilon: number;
       readonly out: T;
     }
+  /**
+   * outputs[i] = inputs[i] * rsqrt(sums/n + epsilon): a deferred RMS norm, n = features that were squared. Products of one
+   * activation lie side by side in SRAM: one vector operation scales them all.
+   */
+  | {
+      readonly op: 'rms_scale';
+      readonly inputs: readonly T[];
+      readonly sums: T;
+      readonly features: number;
+      readonly epsilon: number;
+      readonly outputs: readonly T[];
+    }
   | {
       readonly op: 'layer_apply';
       readonly x: T;
@@ -190,8 +202,8 @@ export interface RegionProgram {
   readonly weights: readonly T[];
   readonly weightSources: readonly number[];
   readonly caches: readonly Cache[];
-  /** First outputs of the stage's graph ops, in order: what verify compares op by op. */
-  readonly results: readonly T[];
+  /** First outputs of the stage's graph ops, in order: what verify compares op by op; null where no tensor holds it (a deferred norm). */
+  readonly results: readonly (T | null)[];
 }
 
 export const isCollective = (op: ProgramOp): op is CollectiveOp & { readonly node: string } =>

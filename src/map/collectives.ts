@@ -30,6 +30,8 @@ export function usesOf(op: ProgramOp): { reads: T[]; writes: T[] } {
       return { reads: [op.x], writes: [op.out] };
     case 'rms_apply':
       return { reads: [op.x, op.sums, ...given(op.gamma)], writes: [op.out] };
+    case 'rms_scale':
+      return { reads: [...op.inputs, op.sums], writes: [...op.outputs] };
     case 'layer_apply':
       return { reads: [op.x, op.moments, ...given(op.gamma), ...given(op.beta)], writes: [op.out] };
     case 'rope':
@@ -44,6 +46,15 @@ export function usesOf(op: ProgramOp): { reads: T[]; writes: T[] } {
 }
 
 const given = (t: T | null): T[] => (t === null ? [] : [t]);
+
+const sharesScale = (op: ProgramOp, sums: T): boolean => op.op === 'rms_scale' && op.sums === sums;
+
+/** Scalings by one sum as one operation. */
+function joined(ops: readonly ProgramOp[]): ProgramOp {
+  const [first] = ops;
+  const of = (key: 'inputs' | 'outputs'): T[] => ops.flatMap((op) => (op.op === 'rms_scale' ? [...op[key]] : []));
+  return first.op === 'rms_scale' ? { ...first, inputs: of('inputs'), outputs: of('outputs') } : first;
+}
 
 const messageKey = (op: CollectiveOp): string => `${op.op} ${op.axes} ${op.combine} ${op.dim}`;
 
@@ -70,8 +81,10 @@ export function fuseCollectives(ops: readonly ProgramOp[]): ProgramOp[] {
     const ready = [...left].filter((i) => waits[i].size === 0);
     const compute = ready.find((i) => !isCollective(ops[i]));
     if (compute !== undefined) {
-      out.push(ops[compute]);
-      done(compute);
+      const scale = ops[compute];
+      const alike = scale.op === 'rms_scale' ? ready.filter((i) => sharesScale(ops[i], scale.sums)) : [compute];
+      out.push(alike.length === 1 ? scale : joined(alike.map((i) => ops[i])));
+      for (const i of alike) done(i);
       continue;
     }
     const first = ops[ready[0]];

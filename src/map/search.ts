@@ -10,7 +10,7 @@ import type { RegionProgram, RegionShape } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
 import { mapMemory, type MemoryMap } from '../place/memory.ts';
 import { placeSerpentine } from '../place/serpentine.ts';
-import { mapStage, type StepSize } from './stage-mapper.ts';
+import { type MapOptions, mapStage, type StepSize } from './stage-mapper.ts';
 
 export interface SearchInput {
   readonly graph: Graph;
@@ -18,6 +18,7 @@ export interface SearchInput {
   readonly stages: Stages;
   readonly mode: RunMode;
   readonly target: Target;
+  readonly options?: MapOptions;
 }
 
 /** A shape for a set of templates that share regions. */
@@ -182,7 +183,8 @@ export class RegionSearch {
     let program = this.programs.get(key);
     if (program === undefined) {
       const { graph, roles, stages } = this.input;
-      program = mapStage(graph, roles, stages.stages[stages.templates[template].exemplar], shape, this.size);
+      const exemplar = stages.stages[stages.templates[template].exemplar];
+      program = mapStage(graph, roles, exemplar, shape, this.size, this.input.options);
       this.programs.set(key, program);
     }
     return { ...program, shape };

@@ -34,6 +34,20 @@ export interface StepSize {
   readonly context: number;
 }
 
+/** Rewrites that the mapper may use; each can be switched off (choose-regions options). */
+export interface MapOptions {
+  /** RMS norms travel in the reductions of the products that read them. */
+  readonly deferNorms: boolean;
+}
+
+/** An RMS norm that is not there yet: x * gain, the squares still owed, and what is needed to finish. */
+export interface DeferredNorm {
+  readonly scaled: T;
+  readonly sums: T;
+  readonly features: number;
+  readonly epsilon: number;
+}
+
 export class StageMapper {
   readonly graph: Graph;
   readonly roles: ReadonlyMap<string, IoRole>;
@@ -43,18 +57,29 @@ export class StageMapper {
   readonly tensors: ProgramTensor[] = [];
   readonly ops: ProgramOp[] = [];
   readonly caches: Cache[] = [];
+  readonly options: MapOptions;
+  private readonly norms = new Map<ValueId, DeferredNorm>();
+  private readonly paid = new Map<T, T>();
   private readonly env = new Map<ValueId, T>();
   private readonly held = new Map<string, T>();
   private readonly weightOf: { readonly tensor: T; readonly source: number }[] = [];
   private readonly inputKinds = new Map<ValueId, StepInput['kind']>();
   private current: Op | undefined;
 
-  constructor(graph: Graph, roles: ReadonlyMap<string, IoRole>, stage: Stage, shape: RegionShape, size: StepSize) {
+  constructor(
+    graph: Graph,
+    roles: ReadonlyMap<string, IoRole>,
+    stage: Stage,
+    shape: RegionShape,
+    size: StepSize,
+    options: MapOptions,
+  ) {
     this.graph = graph;
     this.roles = roles;
     this.stage = stage;
     this.shape = shape;
     this.size = size;
+    this.options = options;
   }
 
   run(): RegionProgram {
@@ -65,7 +90,7 @@ export class StageMapper {
     const outputs = this.stage.outputs.map((v) => (this.isPresent(v) ? null : this.output(v)));
     const inputs = this.stage.inputs.map((v) => this.stepInput(v));
     const { tensors, shape, caches } = this;
-    const results = this.stage.ops.map((at) => this.value(this.graph.ops[at].outputs[0] as ValueId));
+    const results = this.stage.ops.map((at) => this.env.get(this.graph.ops[at].outputs[0] as ValueId) ?? null);
     const context = caches.length > 0 ? this.size.context : 0;
     return {
       shape,
@@ -146,10 +171,30 @@ export class StageMapper {
     this.env.set(v, t);
   }
 
+  defer(v: ValueId, norm: DeferredNorm): void {
+    this.norms.set(v, norm);
+  }
+  deferred(v: ValueId): DeferredNorm | undefined {
+    return this.norms.get(v);
+  }
+
+  /** A deferred norm that something else than a product reads: finished where it lies. */
+  private finished({ scaled, sums, features, epsilon }: DeferredNorm): T {
+    const out = this.temp(scaled, this.tensors[scaled].shape, this.layoutOf(scaled), '/normed');
+    this.emit({ op: 'rms_scale', inputs: [scaled], sums: this.reduced(sums), features, epsilon, outputs: [out] });
+    return out;
+  }
+
   /** An activation or host value of the stage as it lies. */
   value(v: ValueId): T {
     const known = this.env.get(v);
     if (known !== undefined) return known;
+    const norm = this.norms.get(v);
+    if (norm !== undefined) {
+      const t = this.finished(norm);
+      this.env.set(v, t);
+      return t;
+    }
     const type = this.graph.types[v];
     const width = type.shape.at(-1);
     const integer = /^[iu]/.test(type.dtype);
@@ -248,19 +293,16 @@ export class StageMapper {
     return at;
   }
 
-  /** Pays what `t` owes: the same tensor on all cores of the owed axes. */
+  /** Pays what `t` owes: the same tensor on all cores of the owed axes. Paid once, however many read it. */
   reduced(t: T): T {
     const { shape, layout } = this.tensors[t];
     if (layout.partial === null) return t;
+    const known = this.paid.get(t);
+    if (known !== undefined) return known;
     const out = this.temp(t, shape, { dims: layout.dims, partial: null }, '/reduced');
-    this.emit({
-      op: 'all_reduce',
-      axes: layout.partial.axes,
-      combine: layout.partial.combine,
-      dim: -1,
-      inputs: [t],
-      outputs: [out],
-    });
+    const { axes, combine } = layout.partial;
+    this.emit({ op: 'all_reduce', axes, combine, dim: -1, inputs: [t], outputs: [out] });
+    this.paid.set(t, out);
     return out;
   }
 }
@@ -272,6 +314,7 @@ export function mapStage(
   stage: Stage,
   shape: RegionShape,
   size: StepSize,
+  options: MapOptions = { deferNorms: true },
 ): RegionProgram {
-  return new StageMapper(graph, roles, stage, shape, size).run();
+  return new StageMapper(graph, roles, stage, shape, size, options).run();
 }

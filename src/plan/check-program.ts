@@ -23,6 +23,7 @@ const TENSOR_FIELDS: Readonly<Record<ProgramOp['op'], readonly string[]>> = {
   sum_squares: ['x', 'out'],
   moments: ['x', 'out'],
   rms_apply: ['x', 'sums', 'gamma', 'out'],
+  rms_scale: ['inputs', 'sums', 'outputs'],
   layer_apply: ['x', 'moments', 'gamma', 'beta', 'out'],
   rope: ['x', 'cos', 'sin', 'out'],
   append: ['x', 'state'],
@@ -192,7 +193,7 @@ function checkInterface(
   for (const [i, input] of inputs.entries()) if (input !== null) tensor(`inputs/${i}/tensor`, input.tensor, 'input');
   for (const [i, t] of outputs.entries()) if (t !== null) tensor(`outputs/${i}`, t);
   for (const [i, t] of weights.entries()) tensor(`weights/${i}`, t, 'weight');
-  for (const [i, t] of results.entries()) tensor(`results/${i}`, t);
+  for (const [i, t] of results.entries()) if (t !== null) tensor(`results/${i}`, t);
   found.count(`${path}/weightSources`, weightSources.length, weights.length, 'the weights');
   const listed = new Set(weights);
   const held = tensors.filter(({ role }) => role === 'weight').length;

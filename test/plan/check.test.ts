@@ -15,13 +15,6 @@ const findings = (json: unknown): string[] => checkPlanJson(json).map((d) => `${
 const found = (path: string, change: (old: never) => unknown): string[] =>
   findings(changed(plan, path, (old) => change(old as never)));
 
-/** Of the template of layers (1): an op by name, with its index. */
-function layerOp(op: string): string {
-  const at = plan.templates[1].program.ops.findIndex((o) => o.op === op);
-  expect(at, op).toBeGreaterThanOrEqual(0);
-  return `/templates/1/program/ops/${at}`;
-}
-
 test('what compile writes holds', async () => {
   expect(findings(plan)).toEqual([]);
   for (const name of ['tiny-gpt2', 'tiny-bert'] as const)

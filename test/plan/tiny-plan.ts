@@ -46,7 +46,7 @@ export async function compileTiny(name: TinyModel, change: Partial<CompileArgume
   writeModel(model, buildModel(config));
   const args: CompileArguments = {
     model,
-    target: 'mesh-16x16',
+    target: 'mesh-8x8',
     output: folder,
     context: 32,
     bindings: {},

@@ -85,6 +85,10 @@ export function runCompute(op: ComputeOp, core: number, of: (t: number) => Sprea
         op.epsilon,
         core,
       );
+    case 'rms_scale':
+      for (const [i, x] of op.inputs.entries())
+        rmsScale(of(x), of(op.sums), of(op.outputs[i]), op.features, op.epsilon, core);
+      return;
     case 'layer_apply':
       return layerApply(
         of(op.x),
@@ -229,6 +233,14 @@ function rmsApply(
     out.data[at - base(x, core) + base(out, core)] =
       (x.data[at] / Math.sqrt(mean + epsilon)) * gainAt(gamma, x, groups, core, i);
   });
+}
+
+function rmsScale(x: Spread, sums: Spread, out: Spread, features: number, epsilon: number, core: number): void {
+  const n = width(x, core);
+  for (let t = 0; t < rows(x, core); t++) {
+    const inverse = 1 / Math.sqrt(sums.data[base(sums, core) + t] / features + epsilon);
+    for (let i = 0; i < n; i++) out.data[base(out, core) + t * n + i] = x.data[base(x, core) + t * n + i] * inverse;
+  }
 }
 
 function layerApply(

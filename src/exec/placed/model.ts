@@ -26,7 +26,10 @@ import {
 } from './region.ts';
 
 export interface CallOptions {
-  /** Keep what earlier calls left in the caches: `past` positions are resident and no past is fed. */
+  /**
+   * Keep what earlier calls left in the caches: so many positions are resident, no past is fed, and only the tokens
+   * after them are run. A model without past inputs is fed the whole sequence: its host numbers tokens from 0.
+   */
   readonly resident?: number;
   /** Leave present keys and values on the cores instead of returning them. */
   readonly keepPresents?: boolean;
@@ -69,7 +72,7 @@ export class PlacedModel {
    * @throws Diagnosed when feeds disagree with the plan, or the sequence outgrows the context.
    */
   call(feeds: ReadonlyMap<string, Tensor>, options: CallOptions = {}): Map<string, Tensor> {
-    const { batch, sequence, past } = this.lengths(feeds, options);
+    const { batch, sequence, past, skip } = this.lengths(feeds, options);
     const fed = new Map(feeds);
     for (const io of this.plan.inputs) {
       // The host only asks a past for its shape.
@@ -83,22 +86,27 @@ export class PlacedModel {
     for (let b = 0; b < batch; b++) {
       if (options.resident === undefined) this.loadPasts(feeds, b, past);
       this.loadMask(host, b, past);
-      this.runSequence(b, batch, sequence, past, host, results, options.observe);
+      this.runSequence({ b, batch, sequence, past, skip }, host, results, options.observe);
     }
     if (!options.keepPresents) this.takePresents(batch, past + sequence, results);
     return this.outputs(results, fed, options);
   }
 
-  private lengths(
-    feeds: ReadonlyMap<string, Tensor>,
-    { resident }: CallOptions,
-  ): { batch: number; sequence: number; past: number } {
+  private lengths(feeds: ReadonlyMap<string, Tensor>, { resident }: CallOptions): Lengths {
     const tokens = this.plan.inputs.find(({ role }) => role.kind === 'tokens');
     const ids = tokens && feeds.get(tokens.name);
     if (ids === undefined)
       fail({ code: 'exec/missing', message: `expected token ids for input ${tokens?.name ?? '(none)'}, found none` });
-    const [batch, sequence] = ids.shape;
+    const [batch, given] = ids.shape;
     const pastIo = this.plan.inputs.find(({ role }) => role.kind === 'past');
+    const skip = pastIo === undefined ? (resident ?? 0) : 0;
+    const sequence = given - skip;
+    if (sequence < 1)
+      fail({
+        code: 'exec/context',
+        message: `expected more than ${skip} tokens, found ${given}`,
+        notes: ['a model without past inputs is given the whole sequence, resident positions included'],
+      });
     const past = resident ?? (pastIo ? (feeds.get(pastIo.name)?.shape[2] ?? 0) : 0);
     const { mode } = this.plan;
     if (batch !== mode.batch)
@@ -121,7 +129,7 @@ export class PlacedModel {
         notes: ['this plan takes whole sequences; pad the ids and mask the padding'],
       });
     }
-    return { batch, sequence, past };
+    return { batch, sequence, past, skip };
   }
 
   private hostValues(feeds: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
@@ -130,10 +138,7 @@ export class PlacedModel {
   }
 
   private runSequence(
-    b: number,
-    batch: number,
-    sequence: number,
-    past: number,
+    { b, batch, sequence, past, skip }: Lengths & { readonly b: number },
     host: ReadonlyMap<string, Tensor>,
     results: Map<string, Tensor>,
     observe?: Observe,
@@ -151,7 +156,7 @@ export class PlacedModel {
           if (to === null) throw new Error(`stage ${stage.name}: input ${k} is not an input tensor`);
           const value =
             passing.get(stage.inputs[k])?.data ??
-            hostRows(host.get(stage.inputs[k]), input.kind, { b, batch, t, step, past }, stage.inputs[k]);
+            hostRows(host.get(stage.inputs[k]), input.kind, { b, batch, t, step, past, skip }, stage.inputs[k]);
           put(cores, to, value);
         }
         runStage(tiles, b, { past: past + t, tokens: step }, observe);
@@ -270,6 +275,15 @@ export class PlacedModel {
   }
 }
 
+interface Lengths {
+  readonly batch: number;
+  /** Tokens to run. */
+  readonly sequence: number;
+  readonly past: number;
+  /** Tokens that are fed, but resident. */
+  readonly skip: number;
+}
+
 interface Slot {
   readonly b: number;
   readonly batch: number;
@@ -280,7 +294,7 @@ interface Slot {
 function hostRows(
   value: Tensor | undefined,
   kind: StepInput['kind'],
-  { b, batch, t, step, past }: Slot & { step: number; past: number },
+  { b, batch, t, step, past, skip }: Slot & { step: number; past: number; skip: number },
   name: string,
 ): ArrayLike<number> {
   if (value === undefined) throw new Error(`host computes no value ${name}`);
@@ -294,7 +308,7 @@ function hostRows(
       : [];
   const width = shape.length === 3 ? shape[2] : 1;
   const rows = shape[1];
-  const from = rows === 1 && step > 1 ? 0 : t;
+  const from = rows === 1 ? 0 : skip + t;
   return slice((own * rows + from) * width, Math.min(step, rows) * width);
 }
 

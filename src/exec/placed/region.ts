@@ -29,7 +29,7 @@ export interface StageTiles {
 }
 
 /** Called after every op with its result, gathered from the cores that hold it. */
-export type Observe = (stage: string, op: number, node: string, value: () => Tensor) => void;
+export type Observe = (stage: string, op: number, tensor: number, value: () => Tensor) => void;
 
 /** Runs one step of a stage. Inputs are already spread (see `put`); outputs are read with `take`. */
 export function runStage(tiles: StageTiles, sequence: number, state: StepState, observe?: Observe): void {
@@ -44,9 +44,9 @@ export function runStage(tiles: StageTiles, sequence: number, state: StepState, 
     else for (let core = 0; core < cores.count; core++) runCompute(op, core, of, state);
     if (op.op === 'append') roundState(of(op.state));
     if (observe) {
-      const results = isCollective(op) ? op.outputs : 'out' in op ? [op.out] : [];
+      const results = 'outputs' in op ? op.outputs : 'out' in op ? [op.out] : [];
       for (const t of results)
-        if (program.tensors[t].layout.partial === null) observe(tiles.name, i, op.node, () => take(cores, of(t)));
+        if (program.tensors[t].layout.partial === null) observe(tiles.name, i, t, () => take(cores, of(t)));
     }
   }
 }

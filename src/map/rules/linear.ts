@@ -1,14 +1,15 @@
 /** Matrix products and embeddings. */
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
-import type { MeshAxis } from '../../ir/program.ts';
+import type { MeshAxis, T } from '../../ir/program.ts';
 import { X, Y } from '../axes.ts';
-import type { StageMapper } from '../stage-mapper.ts';
+import type { DeferredNorm, StageMapper } from '../stage-mapper.ts';
 
 /** Input along y: K on y, N on x, the sum owed along y; input along x: the other way round. */
 export function mapLinear(m: StageMapper, op: Op): void {
   const [xId, weightId, biasId] = op.inputs as ValueId[];
-  const given = m.value(xId);
+  const deferred = m.deferred(xId);
+  const given = deferred?.scaled ?? m.value(xId);
   const alongX = m.axesOf(given)[0] === 'xo';
   const [kAxes, nAxes] = alongX ? [X, Y] : [Y, X];
   const x = m.relaid(given, kAxes);
@@ -17,8 +18,16 @@ export function mapLinear(m: StageMapper, op: Op): void {
   const [tokens] = m.tensors[x].shape;
   const owed = m.temp(x, [tokens, n], { dims: [[], nAxes], partial: { combine: 'sum', axes: kAxes } }, '/partial');
   m.emit({ op: 'gemv', x, weight, out: owed });
-  const sum = m.reduced(owed);
+  const total = m.reduced(owed);
+  const sum = deferred === undefined ? total : scaledByNorm(m, total, deferred);
   m.bind(op.outputs[0] as ValueId, biasId === undefined ? sum : withBias(m, sum, biasId, n, nAxes));
+}
+
+/** Pays a deferred norm: its sum of squares was reduced beside the product. */
+function scaledByNorm(m: StageMapper, x: T, { sums, features, epsilon }: DeferredNorm): T {
+  const out = m.temp(x, m.tensors[x].shape, m.layoutOf(x), '/scaled');
+  m.emit({ op: 'rms_scale', inputs: [x], sums: m.reduced(sums), features, epsilon, outputs: [out] });
+  return out;
 }
 
 function withBias(m: StageMapper, x: number, biasId: ValueId, n: number, axes: readonly MeshAxis[]): number {
