@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { IoRole } from '../../src/ir/facts.ts';
 import { checkPlanJson } from '../../src/plan/check.ts';
 import type { Plan } from '../../src/plan/types.ts';
-import { samples } from './op-samples.ts';
+import { placeFor, samples } from './op-samples.ts';
 import { changed, compileTiny, GONE, pathsOf } from './tiny-plan.ts';
 
 let plan: Plan;
@@ -14,25 +14,17 @@ beforeAll(async () => {
 const findings = (json: unknown): string[] => checkPlanJson(json).map((d) => `${d.code} ${d.message}`);
 
 describe('ops', () => {
-  const OPS = Object.keys(samples(0));
-  test.each(OPS)('%s', (name) => {
-    const { tensors, ops } = plan.templates[1].program;
-    const op = new Map(Object.entries(samples(tensors.findIndex((t) => t.role === 'state')))).get(name);
+  test.each(Object.keys(samples(0, 0)))('%s', (name) => {
+    const { A, S, path } = placeFor(plan);
+    const op = new Map(Object.entries(samples(A, S))).get(name);
     if (op === undefined) throw new Error(`no sample of ${name}`);
-    const at = `/templates/1/program/ops/${ops.length - 1}`;
-    expect(findings(changed(plan, at, () => op))).toEqual([]);
-    expect(findings(changed(plan, at, () => ({ ...op, more: 1 })))).toHaveLength(1);
-    for (const key of Object.keys(op))
-      expect(
-        findings(
-          changed(
-            changed(plan, at, () => op),
-            `${at}/${key}`,
-            () => GONE,
-          ),
-        ),
-        `without ${key}`,
-      ).not.toEqual([]);
+    const json = changed(plan, path, () => op);
+    expect(findings(json)).toEqual([]);
+    expect(findings(changed(json, `${path}/more`, () => 1))).toHaveLength(1);
+    const needless = Object.keys(op).filter(
+      (key) => findings(changed(json, `${path}/${key}`, () => GONE)).length === 0,
+    );
+    expect(needless).toEqual([]);
   });
 });
 

@@ -37,7 +37,17 @@ export interface Compiled {
 
 export type TinyModel = 'tiny-llama' | 'tiny-gpt2' | 'tiny-bert';
 
-export async function compileTiny(name: TinyModel, change: Partial<CompileArguments> = {}): Promise<Compiled> {
+const compiled = new Map<string, Promise<Compiled>>();
+
+/** The plan of a model, compiled once a test file; its folder must be left as it is. */
+export function compileTiny(name: TinyModel, change: Partial<CompileArguments> = {}): Promise<Compiled> {
+  const key = `${name} ${JSON.stringify(change)}`;
+  const known = compiled.get(key) ?? compileNow(name, change);
+  compiled.set(key, known);
+  return known;
+}
+
+async function compileNow(name: TinyModel, change: Partial<CompileArguments>): Promise<Compiled> {
   const config = CONFIGS.get(name);
   if (config === undefined) throw new Error(`no model ${name}`);
   const temporary = temporaryFolder();

@@ -33,7 +33,7 @@ const found = (p: Plan, folder: string, of: WeightOf = weightOf): string[] =>
   checkCoverage(p, folder, of).map((d) => `${d.code} ${d.message}`);
 
 describe('plans that compile writes', () => {
-  test.each(['tiny-llama', 'tiny-gpt2', 'tiny-bert'] as const)('%s is recovered', async (name) => {
+  test.each(['tiny-gpt2', 'tiny-bert'] as const)('%s is recovered', async (name) => {
     const one = await compileTiny(name);
     const own = one.json();
     const of = constantsOf(one, own);
@@ -114,9 +114,8 @@ describe('plans that compile writes', () => {
     expect(only((c) => c && { ...c, shape: [32, 32] })[0]).toContain('found f32[32,32]');
   });
 
-  test('a plan made without weights has nothing to recover', async () => {
-    const bare = await compileTiny('tiny-llama', { weights: false });
-    expect(found(bare.json(), bare.folder)).toEqual([]);
+  test('a plan made without weights has nothing to recover', () => {
+    expect(found({ ...plan, weights: { ...plan.weights, sha256: null } }, temporaryFolder())).toEqual([]);
   });
 });
 
@@ -206,15 +205,15 @@ describe('any weight', () => {
       if (used > 0) source[source.length - 1] &= (1 << used) - 1;
       const tiles = tilesOf(source, rows, cols, dtype, layout, shape);
       const constant = denseConstant(dtype, [rows, cols], bytesSource('w', source));
-      const text = `${rows}x${cols} on ${shape.width}x${shape.height}/${groups}`;
+      const size = `${rows}x${cols} elements, ${shape.width}x${shape.height}/${groups}`;
       expect(
         found(own, folderOf(tiles), () => constant),
-        text,
+        `on ${size}`,
       ).toEqual([]);
       // Every element counts: any one bit that changes is found.
       const bit = randomBelow(random, rows * cols * DTYPE_BITS[dtype]);
       tiles[bit >> 3] ^= 1 << (bit & 7);
-      expect(found(own, folderOf(tiles), () => constant)[0], text).toContain(
+      expect(found(own, folderOf(tiles), () => constant)[0], `on ${size}`).toContain(
         'verify/C3 weight w of stage s0: 1 tile differs',
       );
     }

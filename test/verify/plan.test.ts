@@ -9,7 +9,7 @@ import { type Compiled, compileTiny, temporaryFolder } from '../plan/tiny-plan.t
 let compiled: Compiled;
 let plan: Plan;
 beforeAll(async () => {
-  compiled = await compileTiny('tiny-llama');
+  compiled = await compileTiny('tiny-llama', { target: 'mesh-16x16' });
   plan = compiled.json();
 });
 
@@ -80,9 +80,10 @@ test('placement and fit are recomputed', () => {
   const codes = (p: Plan): string[] => [
     ...new Set(checkPlan(p, compiled.folder, { hashes: false }).map((d) => d.code)),
   ];
-  const regions = plan.regions.map((r, i) => (i === 1 ? { ...r, x: 15 } : r));
+  const regions = plan.regions.map((r, i) => (i === 0 ? { ...r, x: plan.target.width } : r));
   expect(codes({ ...plan, regions })).toContain('verify/P1');
   const last = plan.regions.length - 1;
+  expect(last).toBeGreaterThan(0);
   const swapped = plan.stages.map((s, i) => (i === 0 ? { ...s, region: last } : s));
   expect(codes({ ...plan, stages: swapped })).toContain('verify/P6');
   const memory = plan.memory.map((m) => ({ ...m, peakBytes: m.peakBytes + 2 }));
