@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Answer, Effects, VerifyArguments } from './contract.ts';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
-import { compare, type Difference, ErrorBound } from '../exec/compare.ts';
+import { compare } from '../exec/compare.ts';
 import { randomFeeds } from '../exec/feeds-for.ts';
 import { generateGreedy, placedStepper, referenceStepper } from '../exec/generate.ts';
 import { openOnnxruntime, type Oracle } from '../exec/onnxruntime.ts';
@@ -19,52 +19,21 @@ import { QUIET, runPasses } from '../pass/manager.ts';
 import { readPlan } from '../plan/read.ts';
 import type { Plan } from '../plan/types.ts';
 import { renderVerify } from '../report/verify-text.ts';
+import type { Generation, OpDifference, OutputDifference, VerifyResult } from '../report/verify-result.ts';
+import { compareOps, narrowest } from './compare-ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { checkCoverage } from '../verify/coverage.ts';
 import { checkPlan } from '../verify/plan.ts';
 import { loadModel } from './compile.ts';
 import { GRAPH_STEPS } from './pipeline.ts';
 import { readNpz } from '../tensor/npz.ts';
-
-/** One op of one stage: the placed result against the reference's. */
-export interface OpDifference {
-  readonly stage: string;
-  readonly node: string;
-  readonly maxAbs: number;
-  readonly maxRel: number;
-  readonly bound: number;
-}
-export interface OutputDifference extends Difference {
-  readonly case: string;
-  readonly output: string;
-  readonly of: 'placed vs reference' | 'reference vs onnxruntime' | 'placed vs onnxruntime';
-  readonly bound: number;
-  readonly argmaxAgrees: number;
-}
-export interface Generation {
-  readonly prompt: readonly number[];
-  readonly placed: readonly number[];
-  readonly reference: readonly number[];
-  readonly onnxruntime: readonly number[] | null;
-  readonly agree: boolean;
-}
-export interface VerifyResult {
-  readonly schema: 'wafc.verify/1';
-  readonly plan: string;
-  readonly passed: boolean;
-  readonly checks: readonly Diagnostic[];
-  readonly ops: readonly OpDifference[];
-  readonly outputs: readonly OutputDifference[];
-  /** The first op whose result left its bound. */
-  readonly firstOut: OpDifference | null;
-  readonly generation: Generation | null;
-}
 
 /** References that narrow floats make are compared at 1e-4: another runtime orders its sums its own way. */
 const RUNTIME_BOUND = 1e-4;
 
 export async function verify(args: VerifyArguments, effects: Effects): Promise<Answer> {
   const plan = readPlan(args.plan);
-  const checks = checkPlan(plan, args.plan);
+  const checks: Diagnostic[] = [...checkPlan(plan, args.plan)];
   const modelPath = args.model ?? join(args.plan, 'model.onnx');
   if (!existsSync(modelPath)) {
     fail({
@@ -75,6 +44,10 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
   }
   const { graph, roles } = loadModel(modelPath, plan.mode.batch, bindingsOf(plan));
   const tokens = tokenGraph(graph, roles, plan);
+  const constants = new Map([...tokens.constants].map(([v, c]) => [tokens.names[v], c]));
+  checks.push(
+    ...checkCoverage(plan, args.plan, (stage, weight) => constants.get(plan.stages[stage].weights[weight].name)),
+  );
   const placed = new PlacedModel(plan, args.plan);
   const oracle = args.against === undefined ? undefined : await openOnnxruntime(modelPath);
   const cases = casesFor(plan, args);
@@ -157,91 +130,6 @@ function vocabularyOf(plan: Plan): number {
     );
   });
   return Math.min(...sizes, 1 << 16);
-}
-
-/** Runs the placed model, and compares every op's gathered result with the token graph's value for the same tokens. */
-function compareOps(
-  plan: Plan,
-  placed: PlacedModel,
-  tokens: Graph,
-  feeds: ReadonlyMap<string, Tensor>,
-): OpDifference[] {
-  const wanted = new Map<string, Tensor>();
-  runGraph(tokens, feeds, {
-    observe(op, results) {
-      for (const [i, v] of op.outputs.entries()) {
-        const value = results[i];
-        if (v !== null && value !== undefined) wanted.set(tokens.names[v], value);
-      }
-    },
-  });
-  const bounds = boundsOf(plan);
-  const worst = new Map<string, OpDifference>();
-  const step = new Map<string, number>();
-  const names = new Map(plan.stages.map((s) => [s.name, s]));
-  placed.call(feeds, {
-    observe(stageName, opIndex, t, value) {
-      const stage = names.get(stageName);
-      if (stage === undefined) return;
-      const { program } = plan.templates[stage.template];
-      const at = program.results.indexOf(t);
-      const expected = at < 0 ? undefined : wanted.get(stage.values[at]);
-      if (expected === undefined) return;
-      const found = value();
-      const [rows, width] = found.shape;
-      const key = `${stageName}/${at}`;
-      const from = step.get(key) ?? 0;
-      step.set(key, from + rows);
-      const slice = {
-        ...expected,
-        shape: [rows, width],
-        data: expected.data.subarray(from * width, (from + rows) * width),
-      };
-      const { maxAbs, maxRel } = compare(found, slice);
-      const old = worst.get(key);
-      if (old !== undefined && maxRel <= old.maxRel) return;
-      worst.set(key, {
-        stage: stageName,
-        node: program.ops[opIndex].node,
-        maxAbs,
-        maxRel,
-        bound: bounds.get(key) ?? 0,
-      });
-    },
-  });
-  return [...worst.values()];
-}
-
-/** Bounds by `stage/result`, growing along the model. */
-function boundsOf(plan: Plan): Map<string, number> {
-  const bound = new ErrorBound();
-  const out = new Map<string, number>();
-  const narrow = narrowest(plan);
-  for (const stage of plan.stages) {
-    const { program } = plan.templates[stage.template];
-    for (const op of program.ops) {
-      if (op.op === 'gemv') bound.add(program.tensors[op.weight].shape[0]);
-      if (op.op === 'attend') bound.add(program.tensors[op.q].shape[1] / op.heads + Math.min(plan.mode.context, 64));
-      if (op.op === 'sum_squares' || op.op === 'moments') bound.add(program.tensors[op.x].shape[1]);
-      const made = 'outputs' in op ? op.outputs : 'out' in op ? [op.out] : [];
-      for (const t of made) {
-        const at = program.results.indexOf(t);
-        if (at >= 0) out.set(`${stage.name}/${at}`, bound.bound(narrow));
-      }
-    }
-  }
-  return out;
-}
-
-function narrowest(plan: Plan): 'f32' | 'f16' | 'bf16' | 'other' {
-  const types = new Set(
-    plan.templates.flatMap(({ program }) =>
-      program.tensors.filter((t) => t.role !== 'input' && t.dtype !== 'u8').map((t) => t.dtype),
-    ),
-  );
-  if (types.has('bf16')) return 'bf16';
-  if (types.has('f16')) return 'f16';
-  return [...types].every((t) => t === 'f32' || t === 'i32') ? 'f32' : 'other';
 }
 
 async function compareOutputs(

@@ -88,9 +88,9 @@ function renameSymbols(graph: Graph, byName: ReadonlyMap<string, IoRole>, hasPas
       } else if (shape.length === 2) {
         claim(shape[0], B);
         if (
-          /^decoder_/.test(graph.names[v]) &&
+          graph.names[v].startsWith('decoder_') &&
           graph.inputs.some(
-            (u) => u !== v && byName.get(graph.names[u])?.kind === kind && !/^decoder_/.test(graph.names[u]),
+            (u) => u !== v && byName.get(graph.names[u])?.kind === kind && !graph.names[u].startsWith('decoder_'),
           )
         )
           continue;

@@ -20,6 +20,8 @@ export interface Shortened {
 const MAX_PERIOD = 4000;
 /** Contents of tensors up to this many bytes tell nodes apart: shapes, axes, scalars. */
 const COMPARED_BYTES = 64;
+/** Nodes between an operand and the graph input whose size it is. */
+const SIDE_STEPS = 4;
 
 /** The model with at most two of its equal layers, and the one before the repetition starts. */
 export function shortenModel(model: OnnxModel): Shortened {
@@ -59,23 +61,36 @@ interface Gap {
 
 /** Where the values of a graph come from. */
 class Values {
+  readonly nodes: readonly OnnxNode[];
   readonly producers = new Map<string, { readonly node: number; readonly output: number }>();
   readonly initializers: ReadonlyMap<string, OnnxTensor>;
   readonly inputs: ReadonlyMap<string, OnnxValueInfo>;
 
   constructor(graph: OnnxGraph) {
+    this.nodes = graph.nodes;
     for (const [node, { outputs }] of graph.nodes.entries())
       for (const [output, name] of outputs.entries()) this.producers.set(name, { node, output });
     this.initializers = new Map(graph.initializers.map((t) => [t.name, t]));
     this.inputs = new Map(graph.inputs.map((v) => [v.name, v]));
   }
 
-  /** Whether operand `b` of a node is to it what `a` is to the node `period` before it. */
-  correspond(a: string, b: string, period: number): boolean {
+  /**
+   * Whether operand `b` of a node is to it what `a` is to the node `period` before it. Made by corresponding nodes, or,
+   * `steps` deep, by equal ones elsewhere: dynamo takes the sizes of all caches in front of the first layer.
+   */
+  correspond(a: string, b: string, period: number, steps = SIDE_STEPS): boolean {
     if (a === b) return true;
     const [from, to] = [this.producers.get(a), this.producers.get(b)];
-    if (from !== undefined || to !== undefined)
-      return from !== undefined && to !== undefined && from.output === to.output && to.node - from.node === period;
+    if (from !== undefined || to !== undefined) {
+      if (from === undefined || to === undefined || from.output !== to.output) return false;
+      if (to.node - from.node === period) return true;
+      const [one, other] = [this.nodes[from.node], this.nodes[to.node]];
+      return (
+        steps > 0 &&
+        nodeText(one) === nodeText(other) &&
+        one.inputs.every((name, i) => this.correspond(name, other.inputs[i], period, steps - 1))
+      );
+    }
     const [held, other] = [this.initializers.get(a), this.initializers.get(b)];
     if (held !== undefined || other !== undefined)
       return held !== undefined && other !== undefined && tensorText(held) === tensorText(other);
@@ -168,28 +183,35 @@ function withoutGap(graph: OnnxGraph, { producers }: Values, { from, to, period,
     broken = true;
     return name;
   };
-  const before = nodes.slice(0, from);
-  const after = nodes
-    .slice(to)
-    .map((node, i) => ({ ...node, inputs: node.inputs.map((name) => standIn(name, to + i)) }));
-  const bodies = [...before, ...after].flatMap((node) => [...node.attributes.values()].flatMap(bodyNames));
-  if (broken || bodies.some(isGone)) return undefined;
-  const kept = [...before, ...after];
-  const read = new Set([...kept.flatMap((node) => node.inputs), ...bodies]);
-  const lost = new Set(nodes.slice(from, to).flatMap((node) => node.inputs));
-  return {
-    ...graph,
-    nodes: kept,
-    inputs: graph.inputs.filter(({ name }) => read.has(name) || !lost.has(name)),
-    outputs: graph.outputs.filter(({ name }) => !isGone(name)),
-  };
+  const kept = [
+    ...nodes.slice(0, from),
+    ...nodes.slice(to).map((node, i) => ({ ...node, inputs: node.inputs.map((name) => standIn(name, to + i)) })),
+  ];
+  const outputs = graph.outputs.filter(({ name }) => !isGone(name));
+  const live = liveNodes(kept, outputs);
+  if (broken || live.some((node) => readsOf(node).some(isGone))) return undefined;
+  const read = new Set(live.flatMap(readsOf));
+  const lost = new Set(nodes.flatMap(readsOf));
+  const inputs = graph.inputs.filter(({ name }) => read.has(name) || !lost.has(name));
+  return { ...graph, nodes: live, inputs, outputs };
 }
+
+/** Nodes that the outputs depend on; in the order of the file, which ONNX asks to be one of computation. */
+function liveNodes(nodes: readonly OnnxNode[], outputs: readonly OnnxValueInfo[]): OnnxNode[] {
+  const wanted = new Set(outputs.map(({ name }) => name));
+  const live: OnnxNode[] = [];
+  for (const node of [...nodes].reverse()) {
+    if (!node.outputs.some((name) => wanted.has(name))) continue;
+    live.push(node);
+    for (const name of readsOf(node)) wanted.add(name);
+  }
+  return live.reverse();
+}
+
+const readsOf = (node: OnnxNode): string[] => [...node.inputs, ...[...node.attributes.values()].flatMap(bodyNames)];
 
 /** All names that bodies read, their own included. */
 function bodyNames(a: OnnxAttribute): string[] {
   const bodies = a.kind === 'graph' ? [a.value] : a.kind === 'graphs' ? a.value : [];
-  return bodies.flatMap((body) => [
-    ...body.outputs.map(({ name }) => name),
-    ...body.nodes.flatMap((node) => [...node.inputs, ...[...node.attributes.values()].flatMap(bodyNames)]),
-  ]);
+  return bodies.flatMap((body) => [...body.outputs.map(({ name }) => name), ...body.nodes.flatMap(readsOf)]);
 }

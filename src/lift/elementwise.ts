@@ -77,8 +77,8 @@ function joinPast(l: Lifter, parts: readonly Form[]): Form | undefined {
     return (Math.floor(t / from.tokens) * tokens + (t % from.tokens) + by) * features + (i % features);
   };
   const past = old.terms[0].index.map((i) => shifted(i, old.base, 0));
-  const added_ = index.map((i) => shifted(i, base, old.base.tokens));
-  return formOf(cache, [past.length + added_.length], concatInts([past, added_]));
+  const appended = index.map((i) => shifted(i, base, old.base.tokens));
+  return formOf(cache, [past.length + appended.length], concatInts([past, appended]));
 }
 
 /** Concat of different token values along the features. */
@@ -235,8 +235,8 @@ export function featureVector(l: Lifter, c: ValueId, { base, index }: Plain, sha
     l.refuse(`uses constant ${l.graph.names[c]} that differs between tokens, but the number of tokens is not fixed`);
   const wanted = tokensDiffer ? byToken : byFeature;
   const inOrder = wanted.length === elementCount(constant.shape) && wanted.every((w, i) => w === i);
-  const shape_ = tokensDiffer ? [tokens, features] : [features];
-  const view = inOrder ? reshapeConstant(constant, shape_) : undefined;
+  const vectorShape = tokensDiffer ? [tokens, features] : [features];
+  const view = inOrder ? reshapeConstant(constant, vectorShape) : undefined;
   if (view) return l.builder.constant(l.graph.names[c], view);
   const values = l.probe.tensor(c).data;
   const out = allocate(constant.dtype, wanted.length);
@@ -244,7 +244,7 @@ export function featureVector(l: Lifter, c: ValueId, { base, index }: Plain, sha
   const name = l.graph.names[c];
   return l.builder.constant(
     name,
-    denseConstant(constant.dtype, shape_, bytesSource(`${name}.spread`, pack(constant.dtype, out))),
+    denseConstant(constant.dtype, vectorShape, bytesSource(`${name}.spread`, pack(constant.dtype, out))),
   );
 }
 

@@ -13,11 +13,12 @@ import type { DType } from '../ir/types.ts';
 import { pack } from '../tensor/pack.ts';
 import { fromNumbers } from '../tensor/tensor.ts';
 import type { Scores } from './attention.ts';
-import { type Base, type Form, formOf, rebased, sizeOfBase, uniformScale } from './form.ts';
+import { type Base, type Form, formOf, sizeOfBase, uniformScale } from './form.ts';
 import type { Probe } from './probe.ts';
 import { DimValues } from './dim-values.ts';
 import { asPositions } from './positions.ts';
 import { liftRotation } from './rotary.ts';
+import { trimmed } from './trim.ts';
 
 /** What a value of the source graph is. */
 export type Lifted =
@@ -54,7 +55,7 @@ export class Lifter {
   readonly rowCache = new Map<string, ValueId>();
   private readonly copied = new Map<ValueId, ValueId>();
   /** Cut token values, by base and features. */
-  private readonly cuts = new Map<string, Base>();
+  readonly cuts = new Map<string, Base>();
   private current: Op | undefined;
 
   constructor(graph: Graph, roles: ReadonlyMap<string, IoRole>, probe: Probe) {
@@ -304,7 +305,7 @@ export class Lifter {
    * and features and tokens that the form does not use are cut away first.
    */
   scaledPlain(given: Form): Plain & { scale: number } {
-    const form = given.base.kind === 'value' ? this.trimmed(given) : given;
+    const form = given.base.kind === 'value' ? trimmed(this, given) : given;
     const scale = uniformScale(form);
     if (scale !== undefined) return { base: form.base, index: form.terms[0].index, scale };
     return liftRotation(this, form);
@@ -317,68 +318,6 @@ export class Lifter {
     if (scale === 1) return { base, index };
     const factor = this.smallConstant('scale', this.dtypeOf(base), [], [scale]);
     return { base: this.emitLike(base, 'Mul', [base.value, factor], {}, 14), index };
-  }
-
-  private trimmed(form: Form): Form {
-    const { tokens, features } = form.base;
-    const usedFeatures = new Uint8Array(features);
-    const usedTokens = new Uint8Array(tokens);
-    for (const { index } of form.terms) {
-      for (const i of index) {
-        if (i < 0) continue;
-        usedFeatures[i % features] = 1;
-        usedTokens[Math.floor(i / features) % tokens] = 1;
-      }
-    }
-    if (usedTokens.includes(0)) {
-      return this.trimmed(
-        this.oneToken(
-          form,
-          [...usedTokens.keys()].filter((t) => usedTokens[t] === 1),
-        ),
-      );
-    }
-    return usedFeatures.includes(0)
-      ? this.select(
-          form,
-          [...usedFeatures.keys()].filter((f) => usedFeatures[f] === 1),
-        )
-      : form;
-  }
-
-  private oneToken(form: Form, kept: readonly number[]): Form {
-    if (kept.length !== 1)
-      this.refuse('keeps some of the tokens', 'one token (the first or the last) can be kept, or all');
-    const { base } = form;
-    const { features, tokens } = base;
-    const at = kept[0] === tokens - 1 ? -1 : kept[0];
-    const out = this.emit(
-      'wafc.tokens',
-      [base.value],
-      { index: at },
-      { ...base, tokens: 1, tokenDim: 1, dtype: this.dtypeOf(base) },
-    );
-    return rebased(form, out, (i) => Math.floor(i / (features * tokens)) * features + (i % features));
-  }
-
-  /** The form over the token value that has only the features `kept`, ascending. */
-  private select(form: Form, kept: readonly number[]): Form {
-    const { base } = form;
-    const [start] = kept;
-    const end = (kept.at(-1) as number) + 1;
-    const rank = new Int32Array(base.features).fill(-1);
-    for (const [r, f] of kept.entries()) rank[f] = r;
-    const key = `${base.value}[${kept}]`;
-    let cut = this.cuts.get(key);
-    if (cut === undefined) {
-      const out = { ...base, features: kept.length, dtype: this.dtypeOf(base) };
-      cut =
-        end - start === kept.length
-          ? this.emit('wafc.slice', [base.value], { start, end }, out)
-          : this.emit('wafc.select', [base.value], { indices: kept }, out);
-      this.cuts.set(key, cut);
-    }
-    return rebased(form, cut, (i) => Math.floor(i / base.features) * kept.length + rank[i % base.features]);
   }
 
   /** Features of `plain` in the order that row `perm` lists them: element k of a row is feature perm[k]. */

@@ -87,7 +87,7 @@ export function asPositions(l: Lifter, index: ValueId): ValueId | undefined {
   const tokens = shape.at(-1) ?? 0;
   const rows: Rows = (probe) => {
     const { data } = probe.tensor(index);
-    return Array.from({ length: tokens }, (_, t) => Array.from({ length: batch }, (_, b) => data[b * tokens + t]));
+    return Array.from({ length: tokens }, (_, t) => Array.from({ length: batch }, (__, b) => data[b * tokens + t]));
   };
   const source = sourceOf(l, rows, (at) => at.map((p) => new Array<number>(batch).fill(p)), 0);
   return source && positionsValue(l, source);

@@ -179,9 +179,16 @@ export class StageMapper {
   }
 
   /** A deferred norm that something else than a product reads: finished where it lies. */
-  private finished({ scaled, sums, features, epsilon }: DeferredNorm): T {
+  private finished({ scaled, sums, features: squared, epsilon }: DeferredNorm): T {
     const out = this.temp(scaled, this.tensors[scaled].shape, this.layoutOf(scaled), '/normed');
-    this.emit({ op: 'rms_scale', inputs: [scaled], sums: this.reduced(sums), features, epsilon, outputs: [out] });
+    this.emit({
+      op: 'rms_scale',
+      inputs: [scaled],
+      sums: this.reduced(sums),
+      features: squared,
+      epsilon,
+      outputs: [out],
+    });
     return out;
   }
 

@@ -3,10 +3,8 @@
  * does not apply is null; nothing is left out.
  */
 import { hostCycles } from '../cost/transport.ts';
-import type { Diagnostic } from '../diag/diagnostic.ts';
 import { elementCount } from '../ir/constant.ts';
-import type { Buffer, Program } from '../ir/facts.ts';
-import type { Graph } from '../ir/graph.ts';
+import type { Buffer } from '../ir/facts.ts';
 import { isCollective, type RegionProgram } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
 import { DTYPE_BITS } from '../ir/types.ts';
@@ -264,48 +262,4 @@ function bitsPerWeight({ stages }: Plan): number {
   const weights = stages.flatMap((s) => s.weights);
   const elements = weights.reduce((n, w) => n + elementCount(w.shape), 0);
   return elements === 0 ? 0 : weights.reduce((n, w) => n + elementCount(w.shape) * DTYPE_BITS[w.dtype], 0) / elements;
-}
-
-/** What `compile --json` prints when the model does not fit: the same keys, null where there is no plan to compute them from. */
-export function noFitReport(
-  program: Program,
-  imported: Graph,
-  options: Plan['options'],
-  diagnostics: readonly Diagnostic[],
-): unknown {
-  const { target, mode } = program;
-  const short = diagnostics.find((d) => d.shortfall !== undefined);
-  return {
-    schema: REPORT_SCHEMA,
-    model: {
-      name: imported.name,
-      sha256: null,
-      parameters: [...imported.constants.values()].reduce((n, c) => n + elementCount(c.shape), 0),
-      ops: imported.ops.length,
-    },
-    target: { name: target.name, width: target.width, height: target.height, usableCores: usableCores(target) },
-    options,
-    fits: false,
-    context: mode.context,
-    batch: mode.batch,
-    mode: mode.kind,
-    objective: options.objective ?? null,
-    sram: null,
-    regions: null,
-    stages: null,
-    templates: null,
-    collectives: null,
-    routing: null,
-    decode: null,
-    prefill: null,
-    encode: null,
-    compression: null,
-    shortfall: {
-      needBytes: short?.shortfall?.need ?? null,
-      haveBytes: short?.shortfall?.have ?? null,
-      terms: short?.shortfall?.terms ?? [],
-      remedies: diagnostics.flatMap((d) => (d.remedies ?? []).map((r) => ({ ...r, fits: true }))),
-    },
-    diagnostics,
-  };
 }

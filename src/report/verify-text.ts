@@ -1,5 +1,5 @@
 /** What verify found, for people: the worst op of every stage, the outputs, and the first op out of its bound. */
-import type { VerifyResult } from '../driver/verify.ts';
+import type { VerifyResult } from './verify-result.ts';
 import type { Plan } from '../plan/types.ts';
 import { table } from '../util/table.ts';
 

@@ -1,7 +1,10 @@
 /** Compute ops on one core's tiles. Sums inside a tile run in doubles and are stored as f32. */
-import type { BinaryFn, ComputeOp, UnaryFn } from '../../ir/program.ts';
+import type { ComputeOp } from '../../ir/program.ts';
 import type { Spread } from './geometry.ts';
 import { attend } from './attend.ts';
+import { BINARY, UNARY } from './functions.ts';
+import { layerApply, moments, rmsApply, rmsScale, sumSquares } from './norms.ts';
+import { base, rows, width } from './tile.ts';
 
 /** What an op sees beside tiles: where in the sequence the step stands. */
 export interface StepState {
@@ -9,53 +12,6 @@ export interface StepState {
   readonly past: number;
   /** Tokens of this step. */
   readonly tokens: number;
-}
-
-export const UNARY: Readonly<Record<UnaryFn, (x: number, value: number) => number>> = {
-  relu: (x) => Math.max(x, 0),
-  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
-  silu: (x) => x / (1 + Math.exp(-x)),
-  tanh: (x) => Math.tanh(x),
-  gelu: (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
-  gelu_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))),
-  gelu_quick: (x) => x / (1 + Math.exp(-1.702 * x)),
-  neg: (x) => -x,
-  exp: (x) => Math.exp(x),
-  sqrt: (x) => Math.sqrt(x),
-  reciprocal: (x) => 1 / x,
-  erf,
-  softplus: (x) => (x > 20 ? x : Math.log1p(Math.exp(x))),
-  abs: (x) => Math.abs(x),
-  leaky_relu: (x, slope) => (x < 0 ? slope * x : x),
-  scale: (x, factor) => x * factor,
-  shift: (x, by) => x + by,
-  pow: (x, exponent) => x ** exponent,
-};
-
-const BINARY: Readonly<Record<BinaryFn, (a: number, b: number) => number>> = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  div: (a, b) => a / b,
-  max: (a, b) => Math.max(a, b),
-  min: (a, b) => Math.min(a, b),
-};
-
-/** erf by its Maclaurin series below 3 and the continued fraction of erfc above: 1e-15 relative. */
-function erf(x: number): number {
-  const a = Math.abs(x);
-  if (a < 3) {
-    let term = a;
-    let sum = a;
-    for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
-      term *= (-a * a) / n;
-      sum += term / (2 * n + 1);
-    }
-    return Math.sign(x) * sum * (2 / Math.sqrt(Math.PI));
-  }
-  let fraction = 0;
-  for (let k = 60; k >= 1; k--) fraction = k / 2 / (a + fraction);
-  return Math.sign(x) * (1 - Math.exp(-a * a) / Math.sqrt(Math.PI) / (a + fraction));
 }
 
 /** Runs `op` on core `core`. */
@@ -119,10 +75,6 @@ export function runCompute(op: ComputeOp, core: number, of: (t: number) => Sprea
   }
 }
 
-const rows = (s: Spread, core: number): number => s.ranges[0].size[core];
-const width = (s: Spread, core: number): number => s.ranges[1].size[core];
-const base = (s: Spread, core: number): number => core * s.stride;
-
 function embed(table: Spread, index: Spread, out: Spread, core: number): void {
   const n = width(out, core);
   const first = table.ranges[0].start[core];
@@ -165,99 +117,6 @@ function binary(f: (a: number, b: number) => number, a: Spread, b: Spread, out: 
   for (let t = 0; t < rows(out, core); t++) {
     for (let i = 0; i < n; i++) out.data[base(out, core) + t * n + i] = f(at(a, t, i), at(b, t, i));
   }
-}
-
-/** Calls `visit` with (offset of x, local group) for the core's features of every token. */
-function eachFeature(
-  x: Spread,
-  groups: number,
-  stat: Spread,
-  core: number,
-  visit: (t: number, i: number, at: number, group: number) => void,
-): void {
-  const n = width(x, core);
-  const groupSize = x.tensor.shape[1] / groups;
-  for (let t = 0; t < rows(x, core); t++) {
-    for (let i = 0; i < n; i++) {
-      const group = Math.floor((x.ranges[1].start[core] + i) / groupSize) - stat.ranges[1].start[core];
-      visit(t, i, base(x, core) + t * n + i, group);
-    }
-  }
-}
-
-function sumSquares(x: Spread, out: Spread, groups: number, core: number): void {
-  const own = width(out, core);
-  const sums = new Float64Array(rows(x, core) * own);
-  eachFeature(x, groups, out, core, (t, _, at, g) => {
-    sums[t * own + g] += x.data[at] * x.data[at];
-  });
-  out.data.set(sums, base(out, core));
-}
-
-function moments(x: Spread, out: Spread, groups: number, core: number): void {
-  const own = width(out, core);
-  const tokens = rows(x, core);
-  const [count, sum, squares] = [0, 1, 2].map(() => new Float64Array(tokens * own));
-  eachFeature(x, groups, out, core, (t, _, at, g) => {
-    count[t * own + g]++;
-    sum[t * own + g] += x.data[at];
-  });
-  eachFeature(x, groups, out, core, (t, _, at, g) => {
-    const d = x.data[at] - sum[t * own + g] / count[t * own + g];
-    squares[t * own + g] += d * d;
-  });
-  for (let i = 0; i < tokens * own; i++)
-    out.data.set([count[i], count[i] === 0 ? 0 : sum[i] / count[i], squares[i]], base(out, core) + 3 * i);
-}
-
-/** The core's element of a gain: aligned with x, or whole and shared by all groups. */
-const gainAt = (gain: Spread | null, x: Spread, groups: number, core: number, i: number): number => {
-  if (gain === null) return 1;
-  const local = groups === 1 ? i : (x.ranges[1].start[core] + i) % (x.tensor.shape[1] / groups);
-  return gain.data[base(gain, core) + local];
-};
-
-function rmsApply(
-  x: Spread,
-  sums: Spread,
-  gamma: Spread | null,
-  out: Spread,
-  groups: number,
-  epsilon: number,
-  core: number,
-): void {
-  const own = width(sums, core);
-  const n = x.tensor.shape[1] / groups;
-  eachFeature(x, groups, sums, core, (t, i, at, g) => {
-    const mean = sums.data[base(sums, core) + t * own + g] / n;
-    out.data[at - base(x, core) + base(out, core)] =
-      (x.data[at] / Math.sqrt(mean + epsilon)) * gainAt(gamma, x, groups, core, i);
-  });
-}
-
-function rmsScale(x: Spread, sums: Spread, out: Spread, features: number, epsilon: number, core: number): void {
-  const n = width(x, core);
-  for (let t = 0; t < rows(x, core); t++) {
-    const inverse = 1 / Math.sqrt(sums.data[base(sums, core) + t] / features + epsilon);
-    for (let i = 0; i < n; i++) out.data[base(out, core) + t * n + i] = x.data[base(x, core) + t * n + i] * inverse;
-  }
-}
-
-function layerApply(
-  x: Spread,
-  stats: Spread,
-  [gamma, beta]: readonly (Spread | null)[],
-  out: Spread,
-  { groups, epsilon }: { groups: number; epsilon: number },
-  core: number,
-): void {
-  const own = width(stats, core);
-  eachFeature(x, groups, stats, core, (t, i, at, g) => {
-    const s = base(stats, core) + 3 * (t * own + g);
-    const normal = (x.data[at] - stats.data[s + 1]) / Math.sqrt(stats.data[s + 2] / stats.data[s] + epsilon);
-    out.data[at - base(x, core) + base(out, core)] =
-      normal * gainAt(gamma, x, groups, core, i) + (beta === null ? 0 : gainAt(beta, x, groups, core, i));
-  });
 }
 
 function rope(

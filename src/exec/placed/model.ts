@@ -10,20 +10,12 @@ import type { Graph } from '../../ir/graph.ts';
 import type { StepInput } from '../../ir/program.ts';
 import type { Plan, PlanStage } from '../../plan/types.ts';
 import { hostGraphs } from '../../plan/host.ts';
-import { type Tensor, tensor, zeros } from '../../tensor/tensor.ts';
+import { type Tensor, tensor } from '../../tensor/tensor.ts';
 import { evaluate, runGraph } from '../reference.ts';
 import { spread } from './geometry.ts';
 import { loadWeight } from './load.ts';
-import {
-  eachOwned,
-  type Observe,
-  put,
-  runStage,
-  type StageTiles,
-  take,
-  type Workspace,
-  workspaceOf,
-} from './region.ts';
+import { loadMask, loadPasts, takePresents } from './caches.ts';
+import { type Observe, put, runStage, type StageTiles, take, type Workspace, workspaceOf } from './region.ts';
 
 export interface CallOptions {
   /**
@@ -40,7 +32,7 @@ export class PlacedModel {
   readonly plan: Plan;
   private readonly before: Graph;
   private readonly after: Graph;
-  private readonly stages: readonly StageTiles[];
+  readonly stages: readonly StageTiles[];
 
   /** Reads all tiles. Throws Diagnosed `plan/..` when weights.bin and plan.json disagree. */
   constructor(plan: Plan, directory: string) {
@@ -84,11 +76,11 @@ export class PlacedModel {
     const host = this.hostValues(fed);
     const results = new Map<string, Tensor>();
     for (let b = 0; b < batch; b++) {
-      if (options.resident === undefined) this.loadPasts(feeds, b, past);
-      this.loadMask(host, b, past);
+      if (options.resident === undefined) loadPasts(this, feeds, b, past);
+      loadMask(this, host, b, past);
       this.runSequence({ b, batch, sequence, past, skip }, host, results, options.observe);
     }
-    if (!options.keepPresents) this.takePresents(batch, past + sequence, results);
+    if (!options.keepPresents) takePresents(this, batch, past + sequence, results);
     return this.outputs(results, fed, options);
   }
 
@@ -168,83 +160,6 @@ export class PlacedModel {
           passing.set(stage.outputs[k], value);
           store(results, stage.outputs[k], value, { b, batch, t, rows: whole ? value.shape[0] : sequence });
         }
-      }
-    }
-  }
-
-  /** Past keys and values of the model's own inputs, [B, H, P, d], into the cores that own the positions. */
-  private loadPasts(feeds: ReadonlyMap<string, Tensor>, b: number, past: number): void {
-    this.eachCache((name, heads, width, tiles, state) => {
-      const fed = name.past === null ? undefined : feeds.get(name.past);
-      if (fed === undefined && past > 0)
-        fail({ code: 'exec/missing', message: `expected ${past} past positions for ${name.past}, found none` });
-      const to = tiles.states[b].get(state);
-      if (fed === undefined || to === undefined) return;
-      for (let p = 0; p < past; p++) {
-        eachOwned(tiles.workspace.cores, to, p, (at, start, n) => {
-          for (let i = 0; i < n; i++) {
-            const h = Math.floor((start + i) / width);
-            to.data[at + i] = fed.data[((b * heads + h) * past + p) * width + ((start + i) % width)];
-          }
-        });
-      }
-    });
-  }
-
-  /** Mask entries of past positions; those of this call arrive with their tokens. */
-  private loadMask(host: ReadonlyMap<string, Tensor>, b: number, past: number): void {
-    for (const [i, tiles] of this.stages.entries()) {
-      const { program, cores } = tiles.workspace;
-      for (const [k, input] of program.inputs.entries()) {
-        if (input?.kind !== 'mask') continue;
-        const mask = host.get(this.plan.stages[i].inputs[k]);
-        const write = program.ops.find((op) => op.op === 'append' && op.x === input.tensor);
-        const to = write?.op === 'append' ? tiles.states[b].get(write.state) : undefined;
-        if (mask === undefined || to === undefined) continue;
-        const total = mask.shape[1];
-        for (let p = 0; p < past; p++)
-          eachOwned(cores, to, p, (at) => to.data.fill(mask.data[b * total + p] !== 0 ? 1 : 0, at, at + 1));
-      }
-    }
-  }
-
-  private takePresents(batch: number, length: number, results: Map<string, Tensor>): void {
-    this.eachCache((name, heads, width, tiles, state) => {
-      if (name.present === null) return;
-      const out = zeros('f32', [batch, heads, length, width]);
-      for (let b = 0; b < batch; b++) {
-        const from = tiles.states[b].get(state);
-        if (from === undefined) continue;
-        for (let p = 0; p < length; p++) {
-          eachOwned(tiles.workspace.cores, from, p, (at, start, n) => {
-            for (let i = 0; i < n; i++) {
-              const h = Math.floor((start + i) / width);
-              out.data[((b * heads + h) * length + p) * width + ((start + i) % width)] = from.data[at + i];
-            }
-          });
-        }
-      }
-      results.set(name.present, out);
-    });
-  }
-
-  private eachCache(
-    visit: (
-      name: { past: string | null; present: string | null },
-      heads: number,
-      width: number,
-      tiles: StageTiles,
-      state: number,
-    ) => void,
-  ): void {
-    for (const [i, tiles] of this.stages.entries()) {
-      const stage = this.plan.stages[i];
-      for (const { heads, width, past, present, state } of tiles.workspace.program.caches) {
-        const name = {
-          past: past < 0 ? null : stage.inputs[past],
-          present: present < 0 ? null : stage.outputs[present],
-        };
-        visit(name, heads, width, tiles, state);
       }
     }
   }

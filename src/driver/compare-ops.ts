@@ -1,0 +1,94 @@
+/** The placed model against the token graph, op by op, with the bound that rounding explains. */
+import { compare, ErrorBound } from '../exec/compare.ts';
+import type { PlacedModel } from '../exec/placed/model.ts';
+import { runGraph } from '../exec/reference.ts';
+import type { Graph } from '../ir/graph.ts';
+import type { Plan } from '../plan/types.ts';
+import type { OpDifference } from '../report/verify-result.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** Runs the placed model, and compares every op's gathered result with the token graph's value for the same tokens. */
+export function compareOps(
+  plan: Plan,
+  placed: PlacedModel,
+  tokens: Graph,
+  feeds: ReadonlyMap<string, Tensor>,
+): OpDifference[] {
+  const wanted = new Map<string, Tensor>();
+  runGraph(tokens, feeds, {
+    observe(op, results) {
+      for (const [i, v] of op.outputs.entries()) {
+        const value = results[i];
+        if (v !== null && value !== undefined) wanted.set(tokens.names[v], value);
+      }
+    },
+  });
+  const bounds = boundsOf(plan);
+  const worst = new Map<string, OpDifference>();
+  const step = new Map<string, number>();
+  const names = new Map(plan.stages.map((s) => [s.name, s]));
+  placed.call(feeds, {
+    observe(stageName, opIndex, t, value) {
+      const stage = names.get(stageName);
+      if (stage === undefined) return;
+      const { program } = plan.templates[stage.template];
+      const at = program.results.indexOf(t);
+      const expected = at < 0 ? undefined : wanted.get(stage.values[at]);
+      if (expected === undefined) return;
+      const found = value();
+      const [rows, width] = found.shape;
+      const key = `${stageName}/${at}`;
+      const from = step.get(key) ?? 0;
+      step.set(key, from + rows);
+      const slice = {
+        ...expected,
+        shape: [rows, width],
+        data: expected.data.subarray(from * width, (from + rows) * width),
+      };
+      const { maxAbs, maxRel } = compare(found, slice);
+      const old = worst.get(key);
+      if (old !== undefined && maxRel <= old.maxRel) return;
+      worst.set(key, {
+        stage: stageName,
+        node: program.ops[opIndex].node,
+        maxAbs,
+        maxRel,
+        bound: bounds.get(key) ?? 0,
+      });
+    },
+  });
+  return [...worst.values()];
+}
+
+/** Bounds by `stage/result`, growing along the model. */
+function boundsOf(plan: Plan): Map<string, number> {
+  const bound = new ErrorBound();
+  const out = new Map<string, number>();
+  const narrow = narrowest(plan);
+  for (const stage of plan.stages) {
+    const { program } = plan.templates[stage.template];
+    for (const op of program.ops) {
+      if (op.op === 'gemv') bound.add(program.tensors[op.weight].shape[0]);
+      if (op.op === 'attend') bound.add(program.tensors[op.q].shape[1] / op.heads + Math.min(plan.mode.context, 64));
+      if (op.op === 'sum_squares' || op.op === 'moments') bound.add(program.tensors[op.x].shape[1]);
+      const made = 'outputs' in op ? op.outputs : 'out' in op ? [op.out] : [];
+      for (const t of made) {
+        const at = program.results.indexOf(t);
+        if (at >= 0) out.set(`${stage.name}/${at}`, bound.bound(narrow));
+      }
+    }
+  }
+  return out;
+}
+
+/** The narrowest type that values of the plan are stored in. */
+export function narrowest(plan: Plan): 'f32' | 'f16' | 'bf16' | 'other' {
+  const types = new Set(
+    plan.templates.flatMap(({ program }) =>
+      program.tensors.filter((t) => t.role !== 'input' && t.dtype !== 'u8').map((t) => t.dtype),
+    ),
+  );
+  if (types.has('bf16')) return 'bf16';
+  if (types.has('f16')) return 'f16';
+  return [...types].every((t) => t === 'f32' || t === 'i32') ? 'f32' : 'other';
+}

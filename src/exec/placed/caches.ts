@@ -1,0 +1,88 @@
+/** Keys, values and mask entries between the model's own inputs and outputs and the cores that hold them. */
+import { fail } from '../../diag/diagnostic.ts';
+import type { Plan } from '../../plan/types.ts';
+import { type Tensor, zeros } from '../../tensor/tensor.ts';
+import { eachOwned, type StageTiles } from './region.ts';
+
+export interface PlacedStages {
+  readonly plan: Plan;
+  readonly stages: readonly StageTiles[];
+}
+
+/** Past keys and values of the model's own inputs, [B, H, P, d], into the cores that own the positions. */
+export function loadPasts(placed: PlacedStages, feeds: ReadonlyMap<string, Tensor>, b: number, past: number): void {
+  eachCache(placed, (name, heads, width, tiles, state) => {
+    const fed = name.past === null ? undefined : feeds.get(name.past);
+    if (fed === undefined && past > 0)
+      fail({ code: 'exec/missing', message: `expected ${past} past positions for ${name.past}, found none` });
+    const to = tiles.states[b].get(state);
+    if (fed === undefined || to === undefined) return;
+    for (let p = 0; p < past; p++) {
+      eachOwned(tiles.workspace.cores, to, p, (at, start, n) => {
+        for (let i = 0; i < n; i++) {
+          const h = Math.floor((start + i) / width);
+          to.data[at + i] = fed.data[((b * heads + h) * past + p) * width + ((start + i) % width)];
+        }
+      });
+    }
+  });
+}
+
+/** Mask entries of past positions; those of this call arrive with their tokens. */
+export function loadMask(placed: PlacedStages, host: ReadonlyMap<string, Tensor>, b: number, past: number): void {
+  for (const [i, tiles] of placed.stages.entries()) {
+    const { program, cores } = tiles.workspace;
+    for (const [k, input] of program.inputs.entries()) {
+      if (input?.kind !== 'mask') continue;
+      const mask = host.get(placed.plan.stages[i].inputs[k]);
+      const write = program.ops.find((op) => op.op === 'append' && op.x === input.tensor);
+      const to = write?.op === 'append' ? tiles.states[b].get(write.state) : undefined;
+      if (mask === undefined || to === undefined) continue;
+      const total = mask.shape[1];
+      for (let p = 0; p < past; p++)
+        eachOwned(cores, to, p, (at) => to.data.fill(mask.data[b * total + p] !== 0 ? 1 : 0, at, at + 1));
+    }
+  }
+}
+
+export function takePresents(placed: PlacedStages, batch: number, length: number, results: Map<string, Tensor>): void {
+  eachCache(placed, (name, heads, width, tiles, state) => {
+    if (name.present === null) return;
+    const out = zeros('f32', [batch, heads, length, width]);
+    for (let b = 0; b < batch; b++) {
+      const from = tiles.states[b].get(state);
+      if (from === undefined) continue;
+      for (let p = 0; p < length; p++) {
+        eachOwned(tiles.workspace.cores, from, p, (at, start, n) => {
+          for (let i = 0; i < n; i++) {
+            const h = Math.floor((start + i) / width);
+            out.data[((b * heads + h) * length + p) * width + ((start + i) % width)] = from.data[at + i];
+          }
+        });
+      }
+    }
+    results.set(name.present, out);
+  });
+}
+
+function eachCache(
+  placed: PlacedStages,
+  visit: (
+    name: { past: string | null; present: string | null },
+    heads: number,
+    width: number,
+    tiles: StageTiles,
+    state: number,
+  ) => void,
+): void {
+  for (const [i, tiles] of placed.stages.entries()) {
+    const stage = placed.plan.stages[i];
+    for (const { heads, width, past, present, state } of tiles.workspace.program.caches) {
+      const name = {
+        past: past < 0 ? null : stage.inputs[past],
+        present: present < 0 ? null : stage.outputs[present],
+      };
+      visit(name, heads, width, tiles, state);
+    }
+  }
+}
