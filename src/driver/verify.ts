@@ -214,3 +214,5 @@ async function generate(
   const agree = [reference, ...(outside ? [outside] : [])].every((other) => other.join() === found.join());
   return { prompt, placed: found, reference, onnxruntime: outside, agree };
 }
+
+export type { VerifyResult } from '../report/verify-result.ts';

@@ -71,38 +71,42 @@ function inputRole(name: string, type: TensorType): IoRole {
 function renameSymbols(graph: Graph, byName: ReadonlyMap<string, IoRole>, hasPast: boolean): Record<string, Dim> {
   const renames: Record<string, Dim> = {};
   const claim = (dim: Dim | undefined, as: Dim): void => {
-    if (dim === undefined || typeof dim === 'number') return;
-    const names = symbolsOf(dim);
-    if (names.length !== 1 || printDim(dim) !== names[0] || Object.hasOwn(renames, names[0])) return;
-    renames[names[0]] = as;
+    const symbol = symbolAlone(dim);
+    if (symbol !== undefined && !Object.hasOwn(renames, symbol)) renames[symbol] = as;
   };
   const [B, S, P] = [sym('B'), sym('S'), sym('P')];
-  const order: IoRole['kind'][] = ['tokens', 'positions', 'past', 'mask'];
-  for (const kind of order) {
+  const masked = hasPast || graph.inputs.some((v) => isStackedPast(graph, v)) ? addDims(P, S) : S;
+  for (const kind of ['tokens', 'positions', 'past', 'mask', 'plain'] as const) {
     for (const v of graph.inputs) {
-      const { shape } = graph.types[v];
       if (byName.get(graph.names[v])?.kind !== kind) continue;
-      if (kind === 'past') {
+      const { shape } = graph.types[v];
+      if (kind === 'plain') {
+        if (/batch/i.test(symbolAlone(shape[0]) ?? '')) claim(shape[0], B);
+      } else if (kind === 'past') {
         claim(shape[0], B);
         claim(shape[2], P);
       } else if (shape.length === 2) {
         claim(shape[0], B);
-        if (
-          graph.names[v].startsWith('decoder_') &&
-          graph.inputs.some(
-            (u) => u !== v && byName.get(graph.names[u])?.kind === kind && !graph.names[u].startsWith('decoder_'),
-          )
-        )
-          continue;
-        claim(
-          shape[1],
-          kind === 'mask' &&
-            (hasPast || graph.inputs.some((u) => graph.types[u].shape.length === 5 && /past/i.test(graph.names[u])))
-            ? addDims(P, S)
-            : S,
-        );
+        if (!isSecondSequence(graph, v)) claim(shape[1], kind === 'mask' ? masked : S);
       }
     }
   }
   return renames;
+}
+
+/** The name of a dim that is one symbol. */
+function symbolAlone(dim: Dim | undefined): string | undefined {
+  if (dim === undefined || typeof dim === 'number') return undefined;
+  const [name, ...more] = symbolsOf(dim);
+  return more.length === 0 && printDim(dim) === name ? name : undefined;
+}
+
+/** Keys and values of a layer stacked in one past of rank 5, as early GPT-2 exports have them. */
+const isStackedPast = (graph: Graph, v: ValueId): boolean =>
+  graph.types[v].shape.length === 5 && /past/i.test(graph.names[v]);
+
+/** The decoder's side of a model that has an encoder's side, too: its length is its own. */
+function isSecondSequence(graph: Graph, v: ValueId): boolean {
+  const name = graph.names[v];
+  return name.startsWith('decoder_') && graph.inputs.some((u) => graph.names[u] === name.slice('decoder_'.length));
 }

@@ -16,8 +16,8 @@ export interface Shortened {
   readonly nodes: ReadonlySet<string>;
 }
 
-/** Longest repetition looked for, in nodes: a layer of a large quantized export has some hundreds. */
-const MAX_PERIOD = 4000;
+/** Lengths of a repetition that are tried. */
+const MAX_PERIODS = 64;
 /** Contents of tensors up to this many bytes tell nodes apart: shapes, axes, scalars. */
 const COMPARED_BYTES = 64;
 /** Nodes between an operand and the graph input whose size it is. */
@@ -99,7 +99,7 @@ class Values {
   }
 }
 
-/** The run of equal repetitions that covers most nodes; the shorter period on a tie. */
+/** The run of equal repetitions that covers most nodes; the likelier period on a tie. */
 function longestRun(nodes: readonly OnnxNode[], values: Values): Run | undefined {
   const numbers = new Map<string, number>();
   const keys = Int32Array.from(nodes, (node) => {
@@ -110,7 +110,7 @@ function longestRun(nodes: readonly OnnxNode[], values: Values): Run | undefined
   });
   let best: Run | undefined;
   let most = 0;
-  for (let period = 1; period <= Math.min(nodes.length >> 1, MAX_PERIOD); period++) {
+  for (const period of likelyPeriods(keys)) {
     for (let at = 0; at + period < keys.length; at++) {
       const start = at;
       while (at + period < keys.length && keys[at] === keys[at + period]) at++;
@@ -122,6 +122,19 @@ function longestRun(nodes: readonly OnnxNode[], values: Values): Run | undefined
     }
   }
   return best && connected(nodes, values, best);
+}
+
+/** Distances between equal nodes next to each other, most frequent first: every op that a layer has once has the layer's. */
+function likelyPeriods(keys: Int32Array): readonly number[] {
+  const last = new Map<number, number>();
+  const counts = new Map<number, number>();
+  for (const [at, key] of keys.entries()) {
+    const before = last.get(key);
+    if (before !== undefined) counts.set(at - before, (counts.get(at - before) ?? 0) + 1);
+    last.set(key, at);
+  }
+  const sorted = [...counts].filter(([, n]) => n > 1).sort(([a, n], [b, m]) => m - n || a - b);
+  return sorted.slice(0, MAX_PERIODS).map(([period]) => period);
 }
 
 /** The longest part of a run of equal ops whose operands correspond, too. */

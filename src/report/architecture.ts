@@ -84,15 +84,15 @@ export function architectureOf(input: ArchitectureInput): Architecture | undefin
   const words = wordTable(graph, roles);
   const activation = activationOf(graph, ops);
   const kind = causal === 1 || cache ? 'decoder' : 'encoder';
-  const queries = widthOf(graph, attention.inputs[0]);
-  const head = headOf(graph, stages, layers, words, kind);
+  const hidden = hiddenOf(graph, attention);
+  const head = headOf(graph, hidden, words, kind);
   return {
     kind,
     layers: count(layers),
     identicalLayers: Math.max(...groupsOf(layers).map(count)),
     heads,
     kvHeads,
-    headSize: queries / heads,
+    headSize: widthOf(graph, attention.inputs[0]) / heads,
     hidden:
       widthOf(
         graph,
@@ -156,7 +156,7 @@ function activationOf(graph: Graph, ops: readonly Op[]): Pick<Architecture, 'ffn
 
 /** The value that `v` is a copy of: reshapes and casts do not change an index. */
 function originOf(graph: Graph, v: ValueId): ValueId {
-  const op = graph.ops.find(({ outputs }) => outputs.includes(v));
+  const op = producerOf(graph, v);
   const [from] = op?.inputs ?? [];
   return op !== undefined && from != null && ['Cast', 'Reshape', 'Identity', 'Squeeze', 'Unsqueeze'].includes(op.kind)
     ? originOf(graph, from)
@@ -179,7 +179,7 @@ function hasLearned(graph: Graph, roles: ReadonlyMap<string, IoRole>, words: Con
   return graph.ops.some(({ kind, inputs }) => {
     const [a, b] = inputs as ValueId[];
     if (kind === 'wafc.embedding') {
-      const by = graph.ops.find(({ outputs }) => outputs.includes(originOf(graph, b)))?.kind;
+      const by = producerOf(graph, originOf(graph, b))?.kind;
       const rows = graph.constants.get(a)?.shape[0] ?? 0;
       return !isIds(graph, roles, b) && (by === 'wafc.positions' || rows > 8);
     }
@@ -191,19 +191,31 @@ function hasLearned(graph: Graph, roles: ReadonlyMap<string, IoRole>, words: Con
   });
 }
 
-/** The weight of the projection to the vocabulary: the last linear layer behind the attention layers. */
+/** What the projection of the queries reads: rotations and norms stand between it and attention. */
+function hiddenOf(graph: Graph, attention: Op): number {
+  let v = attention.inputs[0];
+  for (let op = producerOf(graph, v); op !== undefined; op = producerOf(graph, v)) {
+    if (op.kind === 'wafc.linear') return widthOf(graph, op.inputs[0]);
+    v = op.inputs[0];
+  }
+  return widthOf(graph, v);
+}
+
+const producerOf = (graph: Graph, v: ValueId | null): Op | undefined =>
+  v === null ? undefined : graph.ops.find(({ outputs }) => outputs.includes(v));
+
+/** The weight of the projection to the vocabulary: of a decoder, the last linear layer that does not go back to `hidden`. */
 function headOf(
   graph: Graph,
-  { stages }: Stages,
-  layers: readonly Stage[],
+  hidden: number,
   words: Constant | undefined,
   kind: Architecture['kind'],
 ): Constant | undefined {
-  const after = stages.slice(stages.indexOf(layers[layers.length - 1]) + 1).flatMap(({ ops }) => ops);
-  const linears = after.map((at) => graph.ops[at]).filter((op) => op.kind === 'wafc.linear');
-  const weights = linears.map(({ inputs }) => graph.constants.get(inputs[1] as ValueId));
+  const last = graph.ops.findLast((op) => op.kind === 'wafc.linear');
+  const weight = last && graph.constants.get(last.inputs[1] as ValueId);
+  const toWords = weight?.shape[1] === words?.shape[0];
   // What an encoder projects to is its own affair, unless it is the vocabulary.
-  return weights.findLast((w) => w !== undefined && (kind === 'decoder' || w.shape[1] === words?.shape[0]));
+  return toWords || (kind === 'decoder' && weight?.shape[1] !== hidden) ? weight : undefined;
 }
 
 /** Matrices once each, however often they are used; vectors each time (equal ones were merged). */
