@@ -4,6 +4,7 @@
  */
 import { COMPILE_CODES } from './codes/compile.ts';
 import { ONNX_CODES } from './codes/onnx.ts';
+import { PLAN_CHECK_CODES } from './codes/plan-check.ts';
 import { PLAN_CODES } from './codes/plan.ts';
 import { TARGET_CODES } from './codes/target.ts';
 import { TOOL_CODES } from './codes/tool.ts';
@@ -18,4 +19,11 @@ export interface CodeEntry {
 }
 export type CodeTable = Readonly<Record<string, CodeEntry>>;
 
-export const CODES: CodeTable = { ...ONNX_CODES, ...COMPILE_CODES, ...PLAN_CODES, ...TARGET_CODES, ...TOOL_CODES };
+export const CODES: CodeTable = {
+  ...ONNX_CODES,
+  ...COMPILE_CODES,
+  ...PLAN_CODES,
+  ...PLAN_CHECK_CODES,
+  ...TARGET_CODES,
+  ...TOOL_CODES,
+};

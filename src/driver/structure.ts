@@ -12,6 +12,7 @@ import type { Program } from '../ir/facts.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import { QUIET, runPasses } from '../pass/manager.ts';
 import { step } from '../pass/pass.ts';
+import liftTokens from '../../passes/1-graph/lift-tokens.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
 import { type Architecture, architectureOf } from '../report/architecture.ts';
 import { GRAPH_STEPS } from './pipeline.ts';
@@ -23,8 +24,11 @@ export interface Recognised {
   readonly remarks: readonly Diagnostic[];
 }
 
-/** Passes that decide structure; no target is needed before regions are chosen. */
-const STEPS = [...GRAPH_STEPS, step(splitStages, {})];
+/** Passes that decide structure; what they are run for is looked at, not computed, so one probe will do. */
+const STEPS = [
+  ...GRAPH_STEPS.map((s) => (s.pass === liftTokens ? step(liftTokens, { check: false }) : s)),
+  step(splitStages, {}),
+];
 
 /** Recognises the architecture of a model, or says why it cannot. Throws only for faults of wafc. */
 export function recognise(model: OnnxModel): Recognised {

@@ -20,7 +20,7 @@ import type {
   TensorRole,
 } from '../ir/program.ts';
 import { HOST_KINDS } from '../ops/wafc-host.ts';
-import type { DType } from '../ir/types.ts';
+import { type DType, DTYPE_BITS } from '../ir/types.ts';
 import { features, Y } from './axes.ts';
 import { fuseCollectives } from './collectives.ts';
 import { mapAttention } from './rules/attention.ts';
@@ -247,6 +247,8 @@ export class StageMapper {
     if (known !== undefined) return known;
     const constant = this.graph.constants.get(v);
     if (constant === undefined) return this.refuse(`needs ${this.graph.names[v]} to be a constant`);
+    if (DTYPE_BITS[constant.stored] < 8)
+      this.refuse(`has weight ${this.graph.names[v]} of type ${constant.stored}, which is not tiled yet`);
     const t = this.add(this.graph.names[v], 'weight', constant.stored, shape, layout);
     this.held.set(key, t);
     this.weightOf.push({ tensor: t, source: this.stage.weights.indexOf(v) });

@@ -93,11 +93,7 @@ export function architectureOf(input: ArchitectureInput): Architecture | undefin
     heads,
     kvHeads,
     headSize: widthOf(graph, attention.inputs[0]) / heads,
-    hidden:
-      widthOf(
-        graph,
-        first.outputs.find((v) => graph.types[v].shape.length === 3),
-      ) || queries,
+    hidden,
     ...activation,
     norm: normOf(ops) ?? normOf(graph.ops),
     positions: rope

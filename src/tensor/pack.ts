@@ -137,7 +137,7 @@ function decodeInto(dtype: DType, source: Uint8Array, out: Float32Array): void {
 }
 
 function aligned32(bytes: Uint8Array): Uint32Array {
-  const own = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const own = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes);
   return new Uint32Array(own.buffer, own.byteOffset, own.length >>> 2);
 }
 

@@ -60,6 +60,8 @@ const scalarOf = (m: StageMapper, v: ValueId): number | undefined => {
 
 /** x op s. */
 function withScalar(m: StageMapper, kind: string, s: number): [UnaryFn, number] {
+  if (!Number.isFinite(s) || (kind === 'Div' && s === 0))
+    m.refuse(`has the constant operand ${s}; a finite one is expected`);
   switch (kind) {
     case 'Add':
       return ['shift', s];
