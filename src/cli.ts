@@ -20,6 +20,7 @@ process.exitCode = await runCli(
     report: async (args) => (await import('./driver/report.ts')).report(args),
     verify: async (args, effects) => (await import('./driver/verify.ts')).verify(args, effects),
     openModel,
+    recognise: async (model, patient) => (await import('./driver/structure.ts')).recognise(model, patient),
     knowsOp: (kind) => opFor(kind) !== undefined,
     passes: PASSES,
     targets: { list: listTargets, load: loadTarget },

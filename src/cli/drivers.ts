@@ -3,6 +3,7 @@
  * exist. cli.ts is the only place where real ones are put in.
  */
 import type { Answer, CompileArguments, Effects, ReportArguments, VerifyArguments } from '../driver/contract.ts';
+import type { Recognised } from '../driver/structure.ts';
 import type { Target } from '../ir/target.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import type { PassRegistry } from '../pass/pass.ts';
@@ -17,6 +18,8 @@ export interface Drivers {
   readonly verify?: Driver<VerifyArguments>;
   readonly report?: Driver<ReportArguments>;
   readonly openModel?: (path: string) => OnnxModel;
+  /** The architecture of an opened model; without it `wafc inspect` says what is in the file only. */
+  readonly recognise?: (model: OnnxModel, patient: boolean) => Promise<Recognised>;
   /** Whether wafc has the op kind. */
   readonly knowsOp: (kind: string) => boolean;
   readonly passes?: PassRegistry;

@@ -26,6 +26,8 @@ export interface Inspection {
   readonly producer: string;
   /** By domain; `ai.onnx` spelt out. */
   readonly opsets: Readonly<Record<string, number>>;
+  /** `metadata_props` of the model. */
+  readonly metadata: Readonly<Record<string, string>>;
   readonly nodes: number;
   /** Most frequent first; bodies and functions included. */
   readonly ops: readonly OpCount[];
@@ -74,6 +76,7 @@ export function inspectModel(model: OnnxModel, knowsOp: (kind: string) => boolea
     opsets: Object.fromEntries(
       [...model.opsets].map(([domain, version]) => [domain === '' ? 'ai.onnx' : domain, version]),
     ),
+    metadata: Object.fromEntries(model.metadata),
     nodes: nodes.length,
     ops,
     inputs: fed.map(valueText),

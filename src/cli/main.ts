@@ -94,12 +94,12 @@ function buildProgram(drivers: Drivers, io: Io, show: Show): Command {
       now: io.now,
     };
   };
-  const { compile, verify, report, openModel, knowsOp, passes, targets } = drivers;
+  const { compile, verify, report, openModel, recognise, knowsOp, passes, targets } = drivers;
   const commands: Command[] = [];
   if (compile) commands.push(compileCommand((args, c) => show(() => compile(args, effects(c)), c)));
   if (verify) commands.push(verifyCommand((args, c) => show(() => verify(args, effects(c)), c)));
   if (report) commands.push(reportCommand((args, c) => show(() => report(args, effects(c)), c)));
-  if (openModel) commands.push(inspectCommand({ openModel, knowsOp }, show));
+  if (openModel) commands.push(inspectCommand({ openModel, recognise, knowsOp }, show));
   if (targets) commands.push(targetsCommand(targets, show));
   if (passes) commands.push(passesCommand(passes, show));
   commands.push(explainCommand(show));

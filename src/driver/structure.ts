@@ -9,7 +9,7 @@ import { inferTypes } from '../frontend/infer.ts';
 import { shortenModel } from '../frontend/shorten.ts';
 import type { ByteSource } from '../ir/constant.ts';
 import type { Program } from '../ir/facts.ts';
-import type { OnnxModel } from '../onnx/model.ts';
+import type { OnnxGraph, OnnxModel } from '../onnx/model.ts';
 import { QUIET, runPasses } from '../pass/manager.ts';
 import { step } from '../pass/pass.ts';
 import liftTokens from '../../passes/1-graph/lift-tokens.ts';
@@ -30,10 +30,16 @@ const STEPS = [
   step(splitStages, {}),
 ];
 
-/** Recognises the architecture of a model, or says why it cannot. Throws only for faults of wafc. */
-export function recognise(model: OnnxModel): Recognised {
+/** Rows and columns of the matrices in a model that is lifted unasked: a second or so. */
+const MOST_LINES = 1_000_000;
+
+/**
+ * Recognises the architecture of a model, or says why it cannot. A model in which no repetition is found may take long:
+ * that is done only when `patient`. Throws only for faults of wafc.
+ */
+export function recognise(model: OnnxModel, patient = false): Recognised {
   try {
-    return recogniseShort(model);
+    return recogniseShort(model, patient);
   } catch (error) {
     if (!(error instanceof Diagnosed)) throw error;
     const [first] = error.diagnostics;
@@ -45,8 +51,10 @@ export function recognise(model: OnnxModel): Recognised {
   }
 }
 
-function recogniseShort(whole: OnnxModel): Recognised {
+function recogniseShort(whole: OnnxModel, patient: boolean): Recognised {
   const { model, ...repeats } = shortenModel(whole);
+  if (!patient && linesOf(model.graph) > MOST_LINES)
+    return remark('it is large and its layers are not seen to repeat', ['give it the time it takes: --structure']);
   const missing = new Set<ByteSource>();
   const { graph, roles } = load(withStandIns(model, missing));
   // A machine plays no part before regions are chosen.
@@ -58,6 +66,18 @@ function recogniseShort(whole: OnnxModel): Recognised {
   return architecture === undefined
     ? remark('it has no attention that is seen as such', [])
     : { architecture, remarks: [] };
+}
+
+/** Rows and columns of the matrices that nodes use: what the time of lifting goes with. */
+function linesOf({ nodes, initializers }: OnnxGraph): number {
+  const bodies = nodes.flatMap((node) =>
+    [...node.attributes.values()].flatMap((a) => (a.kind === 'graph' ? a.value : [])),
+  );
+  const used = new Set([...nodes, ...bodies.flatMap((body) => body.nodes)].flatMap((node) => node.inputs));
+  const matrices = [...initializers, ...bodies.flatMap((body) => body.initializers)].filter(
+    ({ name, shape }) => shape.length === 2 && (used.has(name) || bodies.length > 0),
+  );
+  return matrices.reduce((n, { shape }) => n + shape[0] + shape[1], 0);
 }
 
 /** As for compiling with batch 1: a merged decoder takes the branch with a cache. */

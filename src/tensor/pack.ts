@@ -126,7 +126,7 @@ function decodeInto(dtype: DType, source: Uint8Array, out: Float32Array): void {
   const table = decodeTable(dtype);
   const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
   if (DTYPE_BITS[dtype] === 16) {
-    const codes = source.byteOffset % 2 === 0 ? source : source.slice();
+    const codes = source.byteOffset % 2 === 0 ? source : Uint8Array.from(source);
     const halves = new Uint16Array(codes.buffer, codes.byteOffset, out.length);
     for (let i = 0; i < bits.length; i++) bits[i] = table[halves[i]];
   } else if (DTYPE_BITS[dtype] === 8) for (let i = 0; i < bits.length; i++) bits[i] = table[source[i]];

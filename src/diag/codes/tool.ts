@@ -12,6 +12,11 @@ export const TOOL_CODES: CodeTable = {
     why: 'A command, option or value is not one that wafc has.',
     fix: 'See `wafc help`, or `wafc help COMMAND`.',
   },
+  'inspect/no-architecture': {
+    title: 'the architecture of a model is not recognised',
+    why: 'What inspect says of layers and heads is read off the model as it would be compiled, and that did not succeed.',
+    fix: 'Nothing is wrong with the file as such; the reason given is what `wafc compile` would stop at, too.',
+  },
   'internal/broken-invariant': {
     title: 'a pass left a program that does not verify',
     why: 'After every pass the program is checked by code that trusts no pass; a rule was broken. It is our fault.',
