@@ -217,10 +217,10 @@ function hostRows(
   const own = shape[0] === 1 && batch > 1 ? 0 : b;
   const slice = (start: number, count: number): ArrayLike<number> =>
     Float64Array.from({ length: count }, (_, i) => data[start + i]);
-  if (kind === 'mask')
-    return slice(own * shape[1] + past + t, step).length > 0
-      ? Float64Array.from({ length: step }, (_, i) => (data[own * shape[1] + past + t + i] !== 0 ? 1 : 0))
-      : [];
+  if (kind === 'mask') {
+    const first = own * shape[1] + past + t;
+    return Float64Array.from({ length: step }, (_, i) => (data[first + i] !== 0 ? 1 : 0));
+  }
   const width = shape.length === 3 ? shape[2] : 1;
   const rows = shape[1];
   const from = rows === 1 ? 0 : skip + t;

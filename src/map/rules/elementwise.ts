@@ -1,5 +1,5 @@
 /** Elementwise ops: operands meet in the layout of the first; what is coarser is cut, which costs nothing. */
-import { isConstantAttr, type Op } from '../../ir/graph.ts';
+import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { BinaryFn, MeshAxis, T, UnaryFn } from '../../ir/program.ts';
 import { readConstant } from '../../tensor/read.ts';
@@ -55,7 +55,7 @@ function mapUnary(m: StageMapper, op: Op): void {
 
 const scalarOf = (m: StageMapper, v: ValueId): number | undefined => {
   const c = m.graph.constants.get(v);
-  return c !== undefined && c.shape.length === 0 && !isConstantAttr(undefined) ? readConstant(c).data[0] : undefined;
+  return c !== undefined && c.shape.length === 0 ? readConstant(c).data[0] : undefined;
 };
 
 /** x op s. */
