@@ -14,7 +14,7 @@ import { QUIET, runPasses } from '../pass/manager.ts';
 import { step } from '../pass/pass.ts';
 import liftTokens from '../../passes/1-graph/lift-tokens.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
-import { type Architecture, architectureOf } from '../report/architecture.ts';
+import { type Architecture, architectureOf, type Repeats } from '../report/architecture.ts';
 import { GRAPH_STEPS } from './pipeline.ts';
 import { withStandIns } from './stand-ins.ts';
 
@@ -39,7 +39,10 @@ const MOST_LINES = 1_000_000;
  */
 export function recognise(model: OnnxModel, patient = false): Recognised {
   try {
-    return recogniseShort(model, patient);
+    const { model: short, ...repeats } = shortenModel(model);
+    if (!patient && linesOf(short.graph) > MOST_LINES)
+      return remark('it is large and its layers are not seen to repeat', ['give it the time it takes: --structure']);
+    return recogniseLayers(short, repeats);
   } catch (error) {
     if (!(error instanceof Diagnosed)) throw error;
     const [first] = error.diagnostics;
@@ -51,10 +54,8 @@ export function recognise(model: OnnxModel, patient = false): Recognised {
   }
 }
 
-function recogniseShort(whole: OnnxModel, patient: boolean): Recognised {
-  const { model, ...repeats } = shortenModel(whole);
-  if (!patient && linesOf(model.graph) > MOST_LINES)
-    return remark('it is large and its layers are not seen to repeat', ['give it the time it takes: --structure']);
+/** The architecture of a model of which `repeats` were taken out. Throws Diagnosed where the model cannot be lifted. */
+export function recogniseLayers(model: OnnxModel, repeats: Repeats): Recognised {
   const missing = new Set<ByteSource>();
   const { graph, roles } = load(withStandIns(model, missing));
   // A machine plays no part before regions are chosen.
