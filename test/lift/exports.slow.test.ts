@@ -1,0 +1,106 @@
+/** One model in many export forms lowers to one graph. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { loadModel } from '../../src/driver/compile.ts';
+import { GRAPH_STEPS } from '../../src/driver/pipeline.ts';
+import type { Graph } from '../../src/ir/graph.ts';
+import type { ValueId } from '../../src/ir/ids.ts';
+import { printType } from '../../src/ir/types.ts';
+import { QUIET, runPasses } from '../../src/pass/manager.ts';
+import { loadTarget } from '../../src/target/load.ts';
+import splitStages from '../../passes/3-partition/split-stages.ts';
+import { step } from '../../src/pass/pass.ts';
+
+const EXPORTS = join(import.meta.dirname, '../../../shared/models/models/exports');
+const absent = !existsSync(EXPORTS);
+// oxlint-disable-next-line no-console -- skipped tests must be seen
+if (absent) console.warn('skipped: no ../shared/models, so no real exports are lifted');
+
+const WITHOUT_CACHE = ['decoder_model.dynamo18', 'decoder_model.dynamo23', 'decoder_model.ts17'];
+const WITH_CACHE = [
+  'decoder_with_past_model.ts17',
+  'decoder_with_past_model.ts14',
+  'decoder_with_past_model.dynamo23',
+  'decoder_model_merged.ts17',
+];
+const QUANTIZED = [
+  'decoder_model.dynamo18.qdq_s8s8_pc',
+  'decoder_model.dynamo18.qop',
+  'decoder_with_past_model.ts17.q4',
+  'decoder_with_past_model.ts17.int8dyn',
+];
+
+function lowered(name: string): { graph: Graph; templates: number; stages: number } {
+  const { graph, roles } = loadModel(join(EXPORTS, 'stories260K', `${name}.onnx`), 1, {});
+  const start = {
+    graph,
+    roles,
+    target: loadTarget('mesh-8x8'),
+    mode: { kind: 'stream', batch: 1, context: 64 } as const,
+  };
+  const program = runPasses(start, [...GRAPH_STEPS, step(splitStages, {})], QUIET);
+  return {
+    graph: program.graph,
+    templates: program.stages?.templates.length ?? 0,
+    stages: program.stages?.stages.length ?? 0,
+  };
+}
+
+/** Ops, attributes, types and structure; no names, no contents of weights. */
+function canonicalText(graph: Graph): string {
+  const name = (v: ValueId | null): string =>
+    v === null ? '_' : graph.constants.has(v) ? `const ${printType(graph.types[v])}` : `%${v - graph.constants.size}`;
+  const number = new Map<ValueId, number>();
+  for (const v of graph.inputs) number.set(v, number.size);
+  for (const op of graph.ops) for (const v of op.outputs) if (v !== null) number.set(v, number.size);
+  const refer = (v: ValueId | null): string => (v !== null && number.has(v) ? `%${number.get(v)}` : name(v));
+  return graph.ops
+    .map((op) => `${op.outputs.map(refer)} = ${op.kind} ${op.inputs.map(refer)} ${JSON.stringify(op.attrs)}`)
+    .join('\n');
+}
+
+function histogram(graph: Graph): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { kind } of graph.ops) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+}
+
+describe.skipIf(absent)('stories260K in its export forms', () => {
+  const forms = absent
+    ? new Map<string, ReturnType<typeof lowered>>()
+    : new Map(
+        [...WITHOUT_CACHE, ...WITH_CACHE, ...QUANTIZED, 'karpathy_all.ts17'].map((name) => [name, lowered(name)]),
+      );
+  const form = (name: string): ReturnType<typeof lowered> => forms.get(name) ?? expect.fail(`no ${name}`);
+
+  test.each([...WITHOUT_CACHE.slice(1), ...QUANTIZED.slice(0, 2)])(
+    '%s is the graph of dynamo18, up to names',
+    (name) => {
+      expect(canonicalText(form(name).graph)).toBe(canonicalText(form('decoder_model.dynamo18').graph));
+    },
+  );
+
+  test.each([...WITH_CACHE.slice(1), ...QUANTIZED.slice(2)])(
+    '%s is the graph of the cached ts17, up to names',
+    (name) => {
+      expect(canonicalText(form(name).graph)).toBe(canonicalText(form('decoder_with_past_model.ts17').graph));
+    },
+  );
+
+  test('all have the same ops, and 5 layers of one template', () => {
+    const counts = histogram(form('decoder_model.dynamo18').graph);
+    expect(counts).toMatchObject({ 'wafc.attention': 5, 'wafc.linear': 36, 'wafc.rmsnorm': 11, 'wafc.rope': 10 });
+    for (const [name, { graph, templates, stages }] of forms) {
+      expect(histogram(graph), name).toEqual(counts);
+      expect([name, templates, stages]).toEqual([name, 3, 7]);
+    }
+  });
+
+  test('the complex-number spelling rotates neighbours, the others halves', () => {
+    for (const [name, { graph }] of forms) {
+      const pairing = new Set(graph.ops.filter((op) => op.kind === 'wafc.rope').map((op) => op.attrs.interleaved));
+      expect([name, ...pairing]).toEqual([name, name === 'karpathy_all.ts17' ? 1 : 0]);
+    }
+  });
+});
