@@ -47,6 +47,16 @@ export default definePass({
   },
 });
 
+/** The ops this pass takes away, in the forms that exporters use. */
+export const INGESTED: Readonly<Record<string, (quantized: Quantized, op: Op, x: ValueId) => void>> = {
+  QuantizeLinear: (q, op, x) => q.round(op, x),
+  DynamicQuantizeLinear: (q, op, x) => q.round(op, x),
+  DequantizeLinear: (q, op, x) => q.dequantize(op, x),
+  'com.microsoft.MatMulNBits': (q, op) => q.nBits(op),
+  QLinearMatMul: (q, op) => q.qLinear(op),
+  MatMulInteger: (q, op) => q.integer(op),
+};
+
 class Quantized {
   readonly edit: GraphEdit;
   weights = 0;
@@ -68,20 +78,12 @@ class Quantized {
 
   visit(op: Op): void {
     const [x] = op.inputs as ValueId[];
-    switch (op.kind) {
-      case 'QuantizeLinear':
-      case 'DynamicQuantizeLinear':
-        if (this.constant(x) === undefined) this.floats.set(op.outputs[0] as ValueId, this.current(x));
-        return;
-      case 'DequantizeLinear':
-        return this.dequantize(op, x);
-      case 'com.microsoft.MatMulNBits':
-        return this.nBits(op);
-      case 'QLinearMatMul':
-        return this.qLinear(op);
-      case 'MatMulInteger':
-        return this.integer(op);
-    }
+    if (Object.hasOwn(INGESTED, op.kind)) INGESTED[op.kind](this, op, x);
+  }
+
+  /** Quantized activations stand for the floats they were rounded from. */
+  round(op: Op, x: ValueId): void {
+    if (this.constant(x) === undefined) this.floats.set(op.outputs[0] as ValueId, this.current(x));
   }
 
   private readonly replaced = new Map<ValueId, ValueId>();
@@ -99,7 +101,7 @@ class Quantized {
   }
 
   /** Back to floats: the float that was rounded, without the rounding. */
-  private dequantize(op: Op, x: ValueId): void {
+  dequantize(op: Op, x: ValueId): void {
     const float = this.floats.get(x);
     if (float === undefined) return this.table(op, x);
     this.roundings++;
@@ -144,7 +146,7 @@ class Quantized {
     return sum;
   }
 
-  private nBits(op: Op): void {
+  nBits(op: Op): void {
     const [x, codes, scales, zeros, order, bias] = op.inputs;
     const [b, s, z] = [codes, scales, zeros].map((v) => this.constant(v));
     if (b === undefined || s === undefined || (order !== undefined && order !== null)) return;
@@ -161,7 +163,7 @@ class Quantized {
   }
 
   /** Between quantized values; the result is a quantized value that a DequantizeLinear reads. */
-  private qLinear(op: Op): void {
+  qLinear(op: Op): void {
     const [a, , , b, scale, zero] = op.inputs as ValueId[];
     const weight = this.dequantized(op, b, scale, zero);
     const float = this.floats.get(a);
@@ -170,7 +172,7 @@ class Quantized {
   }
 
   /** Mul(Cast(MatMulInteger(quantized x, codes)), Mul(scale of x, scale of codes)). */
-  private integer(op: Op): void {
+  integer(op: Op): void {
     const [a, b, , zero] = op.inputs as ValueId[];
     const float = this.floats.get(a);
     const cast = this.onlyUser(op.outputs[0] as ValueId);

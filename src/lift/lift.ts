@@ -4,6 +4,7 @@ import type { Graph, Op } from '../ir/graph.ts';
 import type { IoRole } from '../ir/facts.ts';
 import type { ValueId } from '../ir/ids.ts';
 import { isFloat } from '../ir/types.ts';
+import { kindOf, type OpDef } from '../ops/op.ts';
 import { opFor } from '../ops/registry.ts';
 import { capScores, nanOfScores, softmaxScores, whereScores } from './attention.ts';
 import { liftBinary, liftCast, liftUnary, liftView } from './elementwise.ts';
@@ -61,44 +62,73 @@ function isTableLookup(l: Lifter, op: Op): boolean {
   return table !== undefined && table.shape.length === 2 && isFloat(table.dtype) && (op.attrs.axis ?? 0) === 0;
 }
 
+interface Family {
+  /** What activations become in the token graph, for documents. */
+  readonly becomes: string;
+  lift(l: Lifter): void;
+}
+
+const operandOf = (l: Lifter, i: number): ValueId | null => l.op.inputs[i] ?? null;
+const kindOfFirst = (l: Lifter): string | undefined => l.lifted.get(l.op.inputs[0] as ValueId)?.kind;
+
+const cast: Family = { becomes: 'the value that is cast', lift: liftCast };
+const rmsNorm: Family = { becomes: 'wafc.rmsnorm', lift: (l) => norm(l, 'wafc.rmsnorm', 1) };
+const layerNorm: Family = { becomes: 'wafc.layernorm', lift: (l) => norm(l, 'wafc.layernorm', 2) };
+
+function norm(l: Lifter, kind: 'wafc.rmsnorm' | 'wafc.layernorm', vectors: number): void {
+  const { epsilon } = l.op.attrs;
+  const gains = Array.from({ length: vectors }, (_, i) => operandOf(l, i + 1));
+  liftNorm(l, kind, gains, typeof epsilon === 'number' ? epsilon : 1e-5);
+}
+
+/** Ops that are neither views, nor binary, nor elementwise as they stand. */
+const KINDS: Readonly<Record<string, Family>> = {
+  MatMul: { becomes: 'wafc.linear, wafc.attention', lift: liftMatMul },
+  Gemm: { becomes: 'wafc.linear', lift: liftGemm },
+  Neg: { becomes: 'a factor', lift: (l) => l.setData(scaled(l.data(l.op.inputs[0] as ValueId), -1)) },
+  Cast: cast,
+  CastLike: cast,
+  Dropout: cast,
+  Softmax: {
+    becomes: 'wafc.attention',
+    lift(l) {
+      if (kindOfFirst(l) === 'scores') return softmaxScores(l);
+      l.refuse('of activations that are not attention scores is not supported yet');
+    },
+  },
+  IsNaN: {
+    becomes: 'wafc.attention',
+    lift(l) {
+      if (kindOfFirst(l) === 'probs') return nanOfScores(l);
+      l.refuse('of activations is not supported');
+    },
+  },
+  Where: {
+    becomes: 'wafc.attention',
+    lift(l) {
+      if (!whereScores(l)) l.refuse('chooses between activations');
+    },
+  },
+  'wafc.rmsnorm': rmsNorm,
+  RMSNormalization: rmsNorm,
+  SimplifiedLayerNormalization: rmsNorm,
+  'wafc.layernorm': layerNorm,
+  LayerNormalization: layerNorm,
+  Attention: { becomes: 'wafc.attention', lift: liftFusedAttention },
+  RotaryEmbedding: { becomes: 'wafc.rope', lift: liftFusedRotary },
+};
+
+/** What activations that go through an op become in the token graph; undefined where only the host can run the op. */
+export function tokenForm({ domain, name, trait }: OpDef): string | undefined {
+  const kind = kindOf(domain, name);
+  if (Object.hasOwn(KINDS, kind)) return KINDS[kind].becomes;
+  if (trait === 'view') return 'nothing: other views of the same values';
+  return trait === 'elementwise' || BINARY.has(kind) ? 'the same op' : undefined;
+}
+
 function liftKind(l: Lifter, op: Op): void {
-  const first = op.inputs[0] as ValueId;
-  const firstKind = l.lifted.get(first)?.kind;
-  const vector = (i: number): ValueId | null => op.inputs[i] ?? null;
-  const epsilon = typeof op.attrs.epsilon === 'number' ? op.attrs.epsilon : 1e-5;
-  switch (op.kind) {
-    case 'MatMul':
-      return liftMatMul(l);
-    case 'Gemm':
-      return liftGemm(l);
-    case 'Neg':
-      return l.setData(scaled(l.data(first), -1));
-    case 'Cast':
-    case 'CastLike':
-    case 'Dropout':
-      return liftCast(l);
-    case 'Softmax':
-      if (firstKind === 'scores') return softmaxScores(l);
-      return l.refuse('of activations that are not attention scores is not supported yet');
-    case 'IsNaN':
-      if (firstKind === 'probs') return nanOfScores(l);
-      return l.refuse('of activations is not supported');
-    case 'Where':
-      if (whereScores(l)) return;
-      return l.refuse('chooses between activations');
-    case 'wafc.rmsnorm':
-    case 'RMSNormalization':
-    case 'SimplifiedLayerNormalization':
-      return liftNorm(l, 'wafc.rmsnorm', [vector(1)], epsilon);
-    case 'wafc.layernorm':
-    case 'LayerNormalization':
-      return liftNorm(l, 'wafc.layernorm', [vector(1), vector(2)], epsilon);
-    case 'Attention':
-      return liftFusedAttention(l);
-    case 'RotaryEmbedding':
-      return liftFusedRotary(l);
-  }
-  if (op.kind === 'Tanh' && firstKind === 'scores') return capScores(l);
+  if (op.kind === 'Tanh' && kindOfFirst(l) === 'scores') return capScores(l);
+  if (Object.hasOwn(KINDS, op.kind)) return KINDS[op.kind].lift(l);
   if (opFor(op.kind)?.trait === 'elementwise') return liftUnary(l);
   l.refuse('has no token-wise form yet');
 }

@@ -24,7 +24,7 @@ import { type DType, DTYPE_BITS } from '../ir/types.ts';
 import { features, Y } from './axes.ts';
 import { fuseCollectives } from './collectives.ts';
 import { mapAttention } from './rules/attention.ts';
-import { mapElementwise } from './rules/elementwise.ts';
+import { ELEMENTWISE_RULES, mapElementwise } from './rules/elementwise.ts';
 import { mapFeatures } from './rules/features.ts';
 import { mapEmbedding, mapLinear } from './rules/linear.ts';
 import { mapNorm, mapRope } from './rules/norm.ts';
@@ -47,6 +47,22 @@ export interface DeferredNorm {
   readonly features: number;
   readonly epsilon: number;
 }
+
+const RULES: Readonly<Record<string, (m: StageMapper, op: Op) => void>> = {
+  'wafc.embedding': mapEmbedding,
+  'wafc.linear': mapLinear,
+  'wafc.rmsnorm': mapNorm,
+  'wafc.layernorm': mapNorm,
+  'wafc.rope': mapRope,
+  'wafc.attention': mapAttention,
+  'wafc.slice': mapFeatures,
+  'wafc.select': mapFeatures,
+  'wafc.concat': mapFeatures,
+  'wafc.tokens': mapFeatures,
+};
+
+/** Whether a region can compute the op kind, in the forms that its rule takes. */
+export const hasRegionRule = (kind: string): boolean => Object.hasOwn(RULES, kind) || ELEMENTWISE_RULES.has(kind);
 
 export class StageMapper {
   readonly graph: Graph;
@@ -108,26 +124,7 @@ export class StageMapper {
   }
 
   private mapOp(op: Op): void {
-    switch (op.kind) {
-      case 'wafc.embedding':
-        return mapEmbedding(this, op);
-      case 'wafc.linear':
-        return mapLinear(this, op);
-      case 'wafc.rmsnorm':
-      case 'wafc.layernorm':
-        return mapNorm(this, op);
-      case 'wafc.rope':
-        return mapRope(this, op);
-      case 'wafc.attention':
-        return mapAttention(this, op);
-      case 'wafc.slice':
-      case 'wafc.select':
-      case 'wafc.concat':
-      case 'wafc.tokens':
-        return mapFeatures(this, op);
-      default:
-        return mapElementwise(this, op);
-    }
+    (RULES[op.kind] ?? mapElementwise)(this, op);
   }
 
   get node(): string {

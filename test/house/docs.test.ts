@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { PASSES } from '../../passes/index.ts';
 import { EXIT } from '../../src/cli/main.ts';
 import { PASS_DOCUMENT, renewPassDocument } from './pass-table.ts';
+import { SUPPORT_PAGE, supportPage } from './support-page.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const text = (file: string): string => readFileSync(join(root, file), 'utf8');
@@ -99,6 +100,12 @@ describe('ARCHITECTURE', () => {
     const rows = [...block.matchAll(/^ {2}\[(.*)\],/gm)].map(([, row]) => row.replaceAll(/['\s]/g, ''));
     const shown = /<!-- layers -->\n```\n(.*?)```/s.exec(text('ARCHITECTURE.md'))?.[1] ?? '';
     expect(shown.trimEnd().split('\n')).toEqual(rows.map((row) => row.replaceAll(',', ' ')));
+  });
+});
+
+describe('SUPPORT.md', () => {
+  test('it is fresh: npm run docs:support', () => {
+    expect(readFileSync(SUPPORT_PAGE, 'utf8')).toBe(supportPage());
   });
 });
 

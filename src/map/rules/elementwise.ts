@@ -28,6 +28,15 @@ const UNARY: Readonly<Record<string, UnaryFn>> = {
   'wafc.quick_gelu': 'gelu_quick',
 };
 
+/** Kinds that {@link mapElementwise} has a rule for. */
+export const ELEMENTWISE_RULES: ReadonlySet<string> = new Set([
+  ...Object.keys(UNARY),
+  ...Object.keys(BINARY),
+  'Gelu',
+  'LeakyRelu',
+  'Pow',
+]);
+
 export function mapElementwise(m: StageMapper, op: Op): void {
   const binary = BINARY[op.kind];
   if (binary === undefined && op.kind !== 'Pow') return mapUnary(m, op);
@@ -46,10 +55,7 @@ function mapUnary(m: StageMapper, op: Op): void {
     return bindUnary(m, op, x, 'leaky_relu', typeof op.attrs.alpha === 'number' ? op.attrs.alpha : 0.01);
   const fn = UNARY[op.kind];
   if (fn === undefined)
-    m.refuse(
-      'has no rule for regions yet',
-      `elementwise ops with one: ${[...Object.keys(UNARY), ...Object.keys(BINARY), 'Gelu', 'Pow'].join(', ')}`,
-    );
+    m.refuse('has no rule for regions yet', `elementwise ops with one: ${[...ELEMENTWISE_RULES].join(', ')}`);
   bindUnary(m, op, x, fn, 0);
 }
 
