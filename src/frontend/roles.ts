@@ -7,7 +7,7 @@ import type { IoRole } from '../ir/facts.ts';
 import { addDims, type Dim, printDim, sym, symbolsOf } from '../ir/dim.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
-import type { TensorType } from '../ir/types.ts';
+import { isFloat, type TensorType } from '../ir/types.ts';
 
 export interface Roles {
   /** By input or output name. */
@@ -53,7 +53,7 @@ export function inferRoles(graph: Graph): {
 }
 
 const isCache = (name: string, type: TensorType): boolean =>
-  type.shape.length === 4 && type.dtype.startsWith('f') && /past|cache/i.test(name);
+  type.shape.length === 4 && isFloat(type.dtype) && /past|cache/i.test(name);
 
 /** Presents are told by name: a model may have other rank-4 outputs (attentions). */
 const isPresent = (graph: Graph, v: ValueId): boolean => /present|past|cache/i.test(graph.names[v]);
