@@ -120,10 +120,12 @@ export function asAngles(l: Lifter, cos: AngleRows, sin: AngleRows, base: Base):
   const steps = Array.from({ length: half }, (_, i) =>
     Math.atan2(s[1][i] * c[0][i] - c[1][i] * s[0][i], c[1][i] * c[0][i] + s[1][i] * s[0][i]),
   );
-  const frequencies = exactFrequencies(l, cos.value, steps);
+  const narrow = l.graph.types[cos.value].dtype !== 'f32';
+  const frequencies = exactFrequencies(l, cos.value, steps, narrow);
   if (frequencies === undefined) return undefined;
-  const unit = Math.abs(scale - 1) < 1e-6 ? 1 : scale;
-  const tolerance = l.graph.types[cos.value].dtype === 'f32' ? 4e-6 : 2e-3;
+  const tolerance = narrow ? 2e-3 : 4e-6;
+  const unit = Math.abs(scale - 1) < (narrow ? tolerance : 1e-6) ? 1 : scale;
+  if (narrow && unit !== 1) return undefined; // cannot be read off rounded cosines
   const turn =
     (f: (x: number) => number) =>
     (at: readonly number[]): number[][] =>
@@ -136,11 +138,17 @@ export function asAngles(l: Lifter, cos: AngleRows, sin: AngleRows, base: Base):
 
 /**
  * The frequencies, exact: a constant of the graph that has these values, else theta^(-i/R) for a whole number theta. What is
- * read off cosines at small positions would be too coarse at large ones.
+ * read off cosines at small positions would be too coarse at large ones, and off rounded cosines says nothing of theta.
  */
-function exactFrequencies(l: Lifter, cos: ValueId, steps: readonly number[]): Float32Array | undefined {
+function exactFrequencies(
+  l: Lifter,
+  cos: ValueId,
+  steps: readonly number[],
+  narrow: boolean,
+): Float32Array | undefined {
+  const slack = narrow ? 4e-3 : 1e-7;
   const near = (values: ArrayLike<number>): boolean =>
-    values.length === steps.length && steps.every((w, i) => Math.abs(values[i] - w) <= 1e-4 * Math.abs(w) + 1e-7);
+    values.length === steps.length && steps.every((w, i) => Math.abs(values[i] - w) <= 1e-4 * Math.abs(w) + slack);
   for (const v of constantsAbove(l, cos)) {
     const constant = l.constant(v);
     if (
@@ -154,7 +162,7 @@ function exactFrequencies(l: Lifter, cos: ValueId, steps: readonly number[]): Fl
     if (near(values)) return values;
   }
   const last = steps.length - 1;
-  if (last < 1 || !(steps[last] > 0)) return undefined;
+  if (narrow || last < 1 || !(steps[last] > 0)) return undefined;
   const theta = Math.round(steps[last] ** (-steps.length / last));
   const values = Float32Array.from(steps, (_, i) => 1 / theta ** (i / steps.length));
   return near(values) ? values : undefined;
