@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import { fail } from '../../diag/diagnostic.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { StepInput } from '../../ir/program.ts';
+import { type DType, isFloat } from '../../ir/types.ts';
 import type { Plan, PlanStage } from '../../plan/types.ts';
 import { hostGraphs } from '../../plan/host.ts';
+import { roundTo } from '../../tensor/pack.ts';
 import { type Tensor, tensor } from '../../tensor/tensor.ts';
 import { evaluate, runGraph } from '../reference.ts';
 import { spread } from './geometry.ts';
@@ -171,24 +173,29 @@ export class PlacedModel {
     { keepPresents }: CallOptions,
   ): Map<string, Tensor> {
     const wanted = this.plan.outputs.filter(({ role }) => !(keepPresents && role.kind === 'present'));
-    const after =
-      this.after.outputs.length > 0
-        ? runGraph(
-            this.after,
-            new Map(
-              [...feeds, ...results].filter(([name]) => this.after.inputs.some((v) => this.after.names[v] === name)),
-            ),
-          )
-        : new Map<string, Tensor>();
+    const given = new Map<string, Tensor>();
+    for (const v of this.after.inputs) {
+      const name = this.after.names[v];
+      const value = results.get(name);
+      const fed = value ? typed(value, this.after.types[v].dtype) : feeds.get(name);
+      if (fed !== undefined) given.set(name, fed);
+    }
+    const after = this.after.outputs.length > 0 ? runGraph(this.after, given) : new Map<string, Tensor>();
     return new Map(
-      wanted.map(({ name }) => {
+      wanted.map(({ name, dtype }) => {
         const value = after.get(name) ?? results.get(name);
         if (value === undefined) throw new Error(`plan computes no output ${name}`);
-        return [name, value];
+        return [name, typed(value, dtype)];
       }),
     );
   }
 }
+
+/** What leaves the wafer is of the model's own float type. */
+const typed = (value: Tensor, dtype: DType): Tensor =>
+  value.dtype !== 'f32' || dtype === 'f32' || !isFloat(dtype)
+    ? value
+    : tensor(dtype, value.shape, roundTo(dtype, Float32Array.from(value.data)));
 
 interface Lengths {
   readonly batch: number;
