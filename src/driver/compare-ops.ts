@@ -39,7 +39,8 @@ export function compareOps(
       const [rows, width] = found.shape;
       const key = `${stageName}/${at}`;
       const from = step.get(key) ?? 0;
-      step.set(key, from + rows);
+      // A value that all sequences of a batch share comes again for each of them.
+      step.set(key, (from + rows) % (expected.data.length / width));
       const slice = {
         ...expected,
         shape: [rows, width],
