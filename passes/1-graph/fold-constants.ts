@@ -55,6 +55,8 @@ export default definePass({
         continue;
       }
       if (Object.values(op.attrs).some(isGraphAttr)) continue;
+      // Constants have bytes: what makes strings stays an op.
+      if (op.outputs.some((v) => v !== null && graph.types[v].dtype === 'string')) continue;
       const inputs = op.inputs.map((v) => (v === null ? undefined : constants.get(v)));
       if (op.inputs.some((v, i) => v !== null && inputs[i] === undefined)) continue;
       const view = viewOf(op, inputs);

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Answer, CompileArguments, Effects } from './contract.ts';
-import { Diagnosed, type Diagnostic, fail } from '../diag/diagnostic.ts';
+import { Diagnosed, type Diagnostic, fail, type Report } from '../diag/diagnostic.ts';
 import { randomFeeds } from '../exec/feeds-for.ts';
 import { runGraph } from '../exec/reference.ts';
 import { bindInput } from '../frontend/bind.ts';
@@ -54,8 +54,12 @@ export interface Loaded {
  * @throws Diagnosed for what is wrong with the file, and for dims that nothing binds.
  */
 export function loadModel(path: string, batch: number, bindings: Readonly<Record<string, number>>): Loaded {
-  const { graph: imported, roles } = importOnnx(openModel(path), { bindings: { B: batch, ...bindings } });
-  const diagnostics: Diagnostic[] = [];
+  const {
+    graph: imported,
+    roles,
+    diagnostics: warnings,
+  } = importOnnx(openModel(path), { bindings: { B: batch, ...bindings } });
+  const diagnostics: Diagnostic[] = [...warnings];
   let graph = imported;
   for (const [name, role] of roles.byName) {
     if (role.kind !== 'bound') continue;
@@ -137,7 +141,13 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
   }
   const draft = buildPlan(program as Planned, { generator: generator(), imported: loaded.graph, options });
   const plan =
-    args.output === undefined ? draft.plan : await writePlan(args.output, draft, watched.model, args.weights, effects);
+    args.output === undefined
+      ? draft.plan
+      : await writePlan(args.output, draft, watched.model, {
+          weights: args.weights,
+          effects,
+          report: (d) => diagnostics.push(d),
+        });
   const report = buildReport(plan);
   return { exitCode: 0, diagnostics, text: () => renderReport(plan, report), json: () => report };
 }
@@ -181,14 +191,15 @@ function runOnSample({ graph, roles, mode }: Program): ReadonlyMap<string, Tenso
   return runGraph(graph, randomFeeds(inputs, { batch: mode.batch, sequence: 4, past: 3, vocabulary: 64, seed: 0 }));
 }
 
+interface Writing {
+  readonly weights: boolean;
+  readonly effects: Effects;
+  readonly report: Report;
+}
+
 /** Writes the plan directory whole or not at all. A folder that is no plan is never replaced. */
-async function writePlan(
-  output: string,
-  draft: Draft,
-  graph: Graph,
-  weights: boolean,
-  effects: Effects,
-): Promise<Plan> {
+async function writePlan(output: string, draft: Draft, graph: Graph, writing: Writing): Promise<Plan> {
+  const { weights, effects, report } = writing;
   let plan = draft.plan;
   const mayReplace = (existing: string): void => {
     if (!existsSync(join(existing, 'plan.json'))) {
@@ -201,7 +212,7 @@ async function writePlan(
   };
   await writeFolderAtomic(output, mayReplace, (folder) => {
     if (weights) {
-      plan = writeWeights(draft, folder, effects.progress);
+      plan = writeWeights(draft, folder, effects.progress, report);
       writeModel(join(folder, 'model.onnx'), exportModel(graph, generator()));
     }
     writePlanJson(plan, folder);

@@ -1,6 +1,11 @@
 /** Inlines model-local functions (FunctionProto): every call becomes the function's nodes under fresh names. */
 import { fail } from '../diag/diagnostic.ts';
-import type { OnnxAttribute, OnnxGraph, OnnxModel, OnnxNode } from '../onnx/model.ts';
+import type { OnnxAttribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode } from '../onnx/model.ts';
+
+/** A node of an inlined function is of the versions that the function imports, not of the model's. */
+export interface ScopedNode extends OnnxNode {
+  readonly opsets?: ReadonlyMap<string, number>;
+}
 
 /** Nested calls beyond this are a recursion, which ONNX forbids. */
 const MAX_DEPTH = 64;
@@ -14,25 +19,31 @@ export function inlineFunctions(model: OnnxModel): OnnxGraph {
   const byKey = new Map(model.functions.map((f) => [`${f.domain}/${f.name}/${f.overload}`, f]));
   let serial = 0;
 
-  const expand = (nodes: readonly OnnxNode[], depth: number): OnnxNode[] =>
+  const expand = (nodes: readonly ScopedNode[], depth: number): ScopedNode[] =>
     nodes.flatMap((node) => {
       const fn = byKey.get(`${node.domain}/${node.opType}/${node.overload}`);
       if (fn === undefined) return [withBodies(node, depth)];
       if (depth > MAX_DEPTH) {
         fail({ code: 'onnx/recursive-function', message: `function ${fn.name} calls itself`, node: node.name });
       }
+      checkCall(node, fn);
       const prefix = `${node.name || fn.name}#${serial++}/`;
       const names = new Map<string, string>();
       for (const [i, formal] of fn.inputs.entries()) names.set(formal, node.inputs[i] ?? '');
       for (const [i, formal] of fn.outputs.entries()) names.set(formal, node.outputs[i] || `${prefix}${formal}`);
       const attributes = new Map([...fn.defaults, ...node.attributes]);
       const body = fn.nodes.map((inner) =>
-        renameNode(inner, (name) => names.get(name) ?? `${prefix}${name}`, prefix, attributes),
+        renameNode(inner, {
+          rename: (name) => names.get(name) ?? `${prefix}${name}`,
+          prefix,
+          outer: attributes,
+          opsets: fn.opsets,
+        }),
       );
       return expand(body, depth + 1);
     });
 
-  const withBodies = (node: OnnxNode, depth: number): OnnxNode => {
+  const withBodies = (node: ScopedNode, depth: number): ScopedNode => {
     if (![...node.attributes.values()].some((a) => a.kind === 'graph')) return node;
     const attributes = new Map<string, OnnxAttribute>();
     for (const [name, a] of node.attributes) {
@@ -46,20 +57,40 @@ export function inlineFunctions(model: OnnxModel): OnnxGraph {
   return { ...model.graph, nodes: expand(model.graph.nodes, 0) };
 }
 
+/** Operands that a function does not have could only get lost. */
+function checkCall(node: OnnxNode, fn: OnnxFunction): void {
+  for (const [what, given, taken] of [
+    ['inputs', node.inputs.length, fn.inputs.length],
+    ['outputs', node.outputs.length, fn.outputs.length],
+  ] as const) {
+    if (given <= taken) continue;
+    fail({
+      code: 'onnx/function-call',
+      message: `${node.opType} is a function of the model: expected at most ${taken} ${what}, found ${given}`,
+      node: node.name || node.outputs[0] || node.opType,
+    });
+  }
+}
+
+/** One call of a function. */
+interface Call {
+  readonly rename: (name: string) => string;
+  readonly prefix: string;
+  /** Attributes of the call, and the function's defaults. */
+  readonly outer: ReadonlyMap<string, OnnxAttribute>;
+  readonly opsets: ReadonlyMap<string, number>;
+}
+
 /** A node of a function body with outer names; attributes that refer to the function's own are filled in or left out. */
-function renameNode(
-  node: OnnxNode,
-  rename: (name: string) => string,
-  prefix: string,
-  outer: ReadonlyMap<string, OnnxAttribute>,
-): OnnxNode {
+function renameNode(node: OnnxNode, call: Call): ScopedNode {
+  const { rename, prefix, outer, opsets } = call;
   const to = (name: string): string => (name === '' ? '' : rename(name));
   const attributes = new Map<string, OnnxAttribute>();
   for (const [name, a] of node.attributes) {
     if (a.kind === 'ref') {
       const given = outer.get(a.value);
       if (given) attributes.set(name, given);
-    } else attributes.set(name, a.kind === 'graph' ? { ...a, value: renameGraph(a.value, rename, prefix, outer) } : a);
+    } else attributes.set(name, a.kind === 'graph' ? { ...a, value: renameGraph(a.value, call) } : a);
   }
   return {
     ...node,
@@ -67,19 +98,20 @@ function renameNode(
     inputs: node.inputs.map(to),
     outputs: node.outputs.map(to),
     attributes,
+    opsets,
   };
 }
 
-function renameGraph(
-  graph: OnnxGraph,
-  rename: (name: string) => string,
-  prefix: string,
-  outer: ReadonlyMap<string, OnnxAttribute>,
-): OnnxGraph {
+function renameGraph(graph: OnnxGraph, call: Call): OnnxGraph {
+  const { rename } = call;
   return {
     ...graph,
-    nodes: graph.nodes.map((n) => renameNode(n, rename, prefix, outer)),
+    nodes: graph.nodes.map((n) => renameNode(n, call)),
     initializers: graph.initializers.map((t) => ({ ...t, name: rename(t.name) })),
+    sparseInitializers: graph.sparseInitializers.map((t) => ({
+      ...t,
+      values: { ...t.values, name: rename(t.values.name) },
+    })),
     inputs: graph.inputs.map((v) => ({ ...v, name: rename(v.name) })),
     outputs: graph.outputs.map((v) => ({ ...v, name: rename(v.name) })),
   };

@@ -10,7 +10,9 @@ import type { ValueId } from '../ir/ids.ts';
 import { printType, type TensorType } from '../ir/types.ts';
 import { attrReader } from '../ops/attrs.ts';
 import { opFor } from '../ops/registry.ts';
+import type { InferContext } from '../ops/op.ts';
 import { withInputTypes } from './body-inputs.ts';
+import { checkOperands } from './operands.ts';
 import { readConstant } from '../tensor/read.ts';
 
 /** Integers longer than this are weights or tables, not shapes. */
@@ -92,9 +94,21 @@ function inferOp(
 ): Op {
   const def = opFor(op.kind);
   if (def === undefined) throw new Error(`op ${op.kind} has no registry entry`);
+  const before = faults.length;
   const typed = withTypedBodies(op, graph, types, values, outer, fresh, faults);
-  let located = false;
   try {
+    if (faults.length > before) throw new Mismatch(); // of a body: what the op makes of it is not known
+    const mismatch: InferContext['mismatch'] = ({ input, expected, found }) => {
+      faults.push({
+        code: 'onnx/type-mismatch',
+        severity: 'error',
+        message: `${op.kind} expects ${expected}, found ${found}`,
+        node: op.origin.node,
+        ...(input === undefined ? {} : { where: `input ${input}${nameOf(graph, op, input)}` }),
+      });
+      throw new Mismatch();
+    };
+    checkOperands(op, types, mismatch);
     const result = def.infer({
       version: op.version,
       attrs: attrReader(typed),
@@ -102,28 +116,23 @@ function inferOp(
       outputCount: op.outputs.length,
       valueOf: (i) => (op.inputs[i] === null || op.inputs[i] === undefined ? undefined : values.get(op.inputs[i])),
       fresh,
-      mismatch({ input, expected, found }) {
-        located = true;
-        faults.push({
-          code: 'onnx/type-mismatch',
-          severity: 'error',
-          message: `${op.kind} expects ${expected}, found ${found}`,
-          node: op.origin.node,
-          ...(input === undefined ? {} : { where: `input ${input}${nameOf(graph, op, input)}` }),
-        });
-        throw new Mismatch();
-      },
+      mismatch,
     });
     for (const [i, v] of op.outputs.entries()) {
       if (v === null) continue;
-      if (result.types[i] === undefined) throw new Error(`${op.kind} infers no type for output ${i}`);
-      types[v] = result.types[i];
+      const type = result.types[i];
+      if (type === undefined)
+        mismatch({ expected: `at most ${result.types.length} outputs`, found: `output ${i} (${graph.names[v]})` });
+      const size = type.shape.reduce<number>((n, d) => (isKnown(d) && d > 0 ? n * d : n), 1);
+      if (size > Number.MAX_SAFE_INTEGER)
+        mismatch({ expected: 'a result of less than 2^53 elements', found: printType(type) });
+      types[v] = type;
       const known = result.values?.[i];
       if (known && known.length <= MAX_KNOWN_ELEMENTS) values.set(v, known);
     }
   } catch (error) {
     if (error instanceof Diagnosed) faults.push(...error.diagnostics.map((d) => ({ node: op.origin.node, ...d })));
-    else if (!located) throw error;
+    else if (!(error instanceof Mismatch)) throw error;
     for (const v of op.outputs) if (v !== null) poisoned.add(v);
   }
   return typed;

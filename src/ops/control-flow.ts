@@ -12,9 +12,15 @@ import { moveTensors, moveView } from './support/move.ts';
 
 const outputTypes = (graph: Graph): TensorType[] => graph.outputs.map((v) => graph.types[v]);
 
-/** One type for two ways to a value: dims that differ are unknown. */
-function join(context: InferContext, a: TensorType, b: TensorType): TensorType {
-  if (a.dtype !== b.dtype) context.mismatch({ expected: `${printType(a)} on both ways`, found: printType(b) });
+/** Bodies have the inputs and outputs that their op feeds and hands on. */
+function expectCount(context: InferContext, what: string, expected: number, found: number): void {
+  if (found !== expected) context.mismatch({ expected: `${expected} ${what}`, found: String(found) });
+}
+
+/** One type for two ways to output `output`: dims that differ are unknown. */
+function join(context: InferContext, a: TensorType, b: TensorType, output: number): TensorType {
+  if (a.dtype !== b.dtype)
+    context.mismatch({ expected: `${printType(a)} on both ways to output ${output}`, found: printType(b) });
   if (a.shape.length !== b.shape.length) {
     unsupported(
       'If or Loop',
@@ -33,8 +39,10 @@ const conditional = defineOp({
     const known = knownValues(context, 0)?.[0];
     const thenTypes = outputTypes(context.attrs.graph('then_branch'));
     const elseTypes = outputTypes(context.attrs.graph('else_branch'));
+    expectCount(context, 'outputs of then_branch', context.outputCount, thenTypes.length);
+    expectCount(context, 'outputs of else_branch', context.outputCount, elseTypes.length);
     if (known !== undefined) return { types: known !== 0 ? thenTypes : elseTypes };
-    return { types: thenTypes.map((type, i) => join(context, type, elseTypes[i])) };
+    return { types: thenTypes.map((type, i) => join(context, type, elseTypes[i], i)) };
   },
   run(context) {
     const { data } = tensorAt(context, 0);
@@ -94,13 +102,16 @@ const loop = defineOp({
   since: [1, 11, 13, 16, 19, 21, 23, 24],
   trait: 'control-flow',
   infer(context) {
-    const body = outputTypes(context.attrs.graph('body'));
+    const graph = context.attrs.graph('body');
+    const body = outputTypes(graph);
     const carried = context.inputs.slice(2).map((_, i) => typeAt(context, i + 2));
+    expectCount(context, 'inputs of body', 2 + carried.length, graph.inputs.length);
+    expectCount(context, 'outputs of body', 1 + Math.max(context.outputCount, carried.length), body.length);
     const count = context.fresh('trip');
     const scans = body.slice(1 + carried.length);
     return {
       types: [
-        ...carried.map((type, i) => join(context, type, body[i + 1])),
+        ...carried.map((type, i) => join(context, type, body[i + 1], i)),
         ...scans.map(({ dtype, shape }) => ({ dtype, shape: [count, ...shape] })),
       ],
     };
@@ -159,6 +170,8 @@ const scan = defineOp({
   infer(context) {
     const { body, states, inAxes, outAxes } = scanParts(context);
     const types = outputTypes(body);
+    expectCount(context, 'inputs of body', context.inputs.length, body.inputs.length);
+    expectCount(context, 'outputs of body', Math.max(context.outputCount, states), types.length);
     const first = typeAt(context, states).shape;
     const length: Dim = first[normalAxis(inAxes[0], first.length, context)];
     const results = types.slice(states).map(({ dtype, shape }, i) => {

@@ -38,6 +38,14 @@ const gather = defineView({
     const { dtype, shape } = typeAt(context, 0);
     const indices = typeAt(context, 1);
     const axis = normalAxis(context.attrs.int('axis', 0), shape.length, context);
+    const extent = shape[axis];
+    const outside = isKnown(extent) ? knownValues(context, 1)?.find((i) => i < -extent || i >= extent) : undefined;
+    if (outside !== undefined)
+      context.mismatch({
+        input: 1,
+        expected: `indices in ${-Number(extent)}..${Number(extent) - 1}`,
+        found: `${outside}`,
+      });
     return { types: [{ dtype, shape: [...shape.slice(0, axis), ...indices.shape, ...shape.slice(axis + 1)] }] };
   },
   run: runGather,

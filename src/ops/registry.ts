@@ -79,12 +79,16 @@ export function nearestOps(kind: string): readonly string[] {
   const wanted = bare(kind);
   return [...byKind.keys()]
     .filter((k) => !k.startsWith('wafc.') || kind.startsWith('wafc.'))
-    .map((k) => ({ k, edits: wanted.length > 3 && bare(k).startsWith(wanted) ? 1 : editDistance(wanted, bare(k)) }))
+    .map((k) => ({ k, edits: distance(wanted, bare(k)) }))
     .filter(({ edits }) => edits <= Math.max(1, Math.floor(wanted.length / 3)))
     .sort((a, b) => a.edits - b.edits || (a.k < b.k ? -1 : 1))
     .slice(0, 3)
     .map(({ k }) => k);
 }
+
+/** A longer name that starts as the wanted one is near. */
+const distance = (wanted: string, name: string): number =>
+  wanted.length > 3 && name !== wanted && name.startsWith(wanted) ? 1 : editDistance(wanted, name);
 
 /** Levenshtein distance, one row at a time. */
 function editDistance(a: string, b: string): number {

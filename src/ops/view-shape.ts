@@ -24,7 +24,9 @@ function resolveTarget(
     return out;
   }
   const rest = productOf(out.filter((_, d) => d !== open));
-  if (rest === 0 || out.indexOf(-1, open + 1) >= 0) wrongTarget(context, input, target);
+  if (out.indexOf(-1, open + 1) >= 0)
+    context.mismatch({ input: 1, expected: 'at most one -1', found: printShape(target) });
+  if (rest === 0) wrongTarget(context, input, target);
   const quotient = divDims(total, rest);
   if (quotient === undefined && isKnown(total) && isKnown(rest)) wrongTarget(context, input, target);
   out[open] = quotient ?? context.fresh('reshape');

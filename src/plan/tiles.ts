@@ -64,6 +64,8 @@ export interface TileSink {
   readonly fd: number;
   /** Hash of the whole file so far. */
   readonly hash: ReturnType<typeof createHash>;
+  /** Sees all bytes of a weight, some at a time. */
+  see?(constant: Constant, bytes: Uint8Array): void;
 }
 
 /**
@@ -86,6 +88,7 @@ export function writeTiles(
   const whole = bytes <= WHOLE_BYTES;
   const out = new Uint8Array(whole ? bytes : 0);
   forEachBlock(view, grid, element, (block, region_) => {
+    sink.see?.(constant, block);
     copyTiles(block, region_, grid, element, (at, tileBytes) => {
       if (whole) return out.subarray(at, at + tileBytes);
       const tile = new Uint8Array(tileBytes);

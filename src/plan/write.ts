@@ -2,16 +2,33 @@
 import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Diagnostic, Report } from '../diag/diagnostic.ts';
 import type { Progress } from '../util/progress.ts';
 import { readPacked } from '../tensor/read.ts';
 import type { Draft, PlannedBlob } from './build.ts';
+import { hasNotFinite } from './finite.ts';
 import { type TileSink, writeTiles } from './tiles.ts';
 import type { Blob, Plan } from './types.ts';
 
-/** Fills in digests while writing weights.bin into `folder`. Returns the finished plan. */
-export function writeWeights({ plan, stageBlobs, hostBlobs }: Draft, folder: string, progress: Progress): Plan {
+/**
+ * Fills in digests while writing weights.bin into `folder`. Returns the finished plan. Weights that hold NaN or infinity
+ * are reported: they would be in every token.
+ */
+export function writeWeights(
+  { plan, stageBlobs, hostBlobs }: Draft,
+  folder: string,
+  progress: Progress,
+  report?: Report,
+): Plan {
   const fd = openSync(join(folder, 'weights.bin'), 'w+');
-  const sink: TileSink = { fd, hash: createHash('sha256') };
+  const notFinite = new Set<string>();
+  const sink: TileSink = {
+    fd,
+    hash: createHash('sha256'),
+    see({ source, stored }, bytes) {
+      if (hasNotFinite(stored, bytes)) notFinite.add(source.label);
+    },
+  };
   let at = 0;
   const pad = (to: number): void => {
     const zeros = new Uint8Array(to - at);
@@ -42,6 +59,7 @@ export function writeWeights({ plan, stageBlobs, hostBlobs }: Draft, folder: str
     });
     pad(plan.weights.bytes);
     progress.clear();
+    for (const name of notFinite) report?.(notFiniteWarning(name));
     return {
       ...plan,
       stages,
@@ -52,6 +70,12 @@ export function writeWeights({ plan, stageBlobs, hostBlobs }: Draft, folder: str
     closeSync(fd);
   }
 }
+
+const notFiniteWarning = (name: string): Diagnostic => ({
+  code: 'compile/not-finite',
+  severity: 'warning',
+  message: `weight ${name}: expected finite numbers, found NaN or infinity`,
+});
 
 /** A host constant, row-major. */
 function writeDense({ blob, constant }: PlannedBlob, sink: TileSink): string {

@@ -22,6 +22,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'No --context was given, and the default does not fit the target; the longest power of two that does was taken.',
     fix: 'Nothing, if that is enough; else give --context, or choose a larger target.',
   },
+  'compile/not-finite': {
+    title: 'a weight holds NaN or infinity',
+    why: 'Every token would be computed with it. Weights are looked at while weights.bin is written, not for shapes only.',
+    fix: 'Look where training or conversion went wrong: f16 ends at 65504, so a large f32 weight becomes infinite there.',
+  },
   'compile/output': {
     title: 'the output folder exists and is not a plan',
     why: 'A plan replaces the folder it is written to as a whole, so only an older plan is ever replaced.',

@@ -42,6 +42,11 @@ export const ONNX_CODES: CodeTable = {
     why: 'The model says which bytes of the data file a tensor is; they are too few, or lie beyond the end of the file.',
     fix: 'The data file belongs to another version of the model, or was cut short: download both again.',
   },
+  'onnx/function-call': {
+    title: 'a call does not fit the function of the model',
+    why: 'The node calls a function that the model defines, with more inputs or outputs than the function has.',
+    fix: 'Check the model with onnx.checker.check_model, and export it again.',
+  },
   'onnx/input-type': {
     title: 'a graph input is not a tensor of known rank',
     why: 'wafc places tensors on cores; sequences, maps and tensors of unknown rank have no fixed place.',
@@ -62,6 +67,16 @@ export const ONNX_CODES: CodeTable = {
     why: 'The system refuses to open or read the path, for the reason given.',
     fix: 'Check the path and its permissions.',
   },
+  'onnx/no-opset': {
+    title: 'the model does not say which version of a domain it uses',
+    why: 'Ops change from version to version; without an import of their domain it is not known what they compute.',
+    fix: 'Add the domain to opset_import, with the version the model was exported for.',
+  },
+  'onnx/no-output': {
+    title: 'the graph has no outputs',
+    why: 'Only what outputs depend on is computed, so nothing would be.',
+    fix: 'Name the outputs at export; a graph cut out of a larger one needs new ones.',
+  },
   'onnx/not-a-model': {
     title: 'the file is not an ONNX model',
     why: 'It reads as protobuf, but has no graph or no IR version.',
@@ -72,6 +87,11 @@ export const ONNX_CODES: CodeTable = {
     why: 'A single TensorProto was expected; the file holds a sequence or an optional.',
     fix: 'Store the value as a TensorProto, or give the inputs as an .npz file.',
   },
+  'onnx/output-shape': {
+    title: 'an output is not of the declared shape',
+    why: 'The model declares a shape that its own ops do not give. The computed one is used.',
+    fix: 'Nothing, if the computed shape is right; else look at the shape operands of the nodes before the output.',
+  },
   'onnx/recursive-function': {
     title: 'a model function calls itself',
     why: 'Functions are replaced by their bodies; one that calls itself has no end, and ONNX forbids it.',
@@ -81,6 +101,11 @@ export const ONNX_CODES: CodeTable = {
     title: 'a file ends too early',
     why: 'Bytes that the model refers to lie beyond the end of a file.',
     fix: 'The file was cut short: download it again and compare its size or checksum.',
+  },
+  'onnx/sparse': {
+    title: 'a sparse tensor cannot be made dense',
+    why: 'Sparse initializers are read as dense tensors; its indices do not fit, or the dense form is too large.',
+    fix: 'Store the tensor densely, as raw or external data.',
   },
   'onnx/tensor-data': {
     title: 'the contents of a tensor disagree with its type',

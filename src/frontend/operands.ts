@@ -1,0 +1,114 @@
+/**
+ * Element types and numbers of operands, as ONNX's definitions constrain them. Shape rules look at shapes; this table
+ * keeps an op from being run on elements that it has no meaning for. It is no wider than what kernels rely on: an op that
+ * is not here takes anything.
+ */
+import type { Op } from '../ir/graph.ts';
+import { type DType, isFloat, type TensorType } from '../ir/types.ts';
+import type { InferContext } from '../ops/op.ts';
+
+type Class = 'float' | 'number' | 'integer' | 'bool';
+
+const ACCEPTS: Readonly<Record<Class, (dtype: DType) => boolean>> = {
+  float: isFloat,
+  number: (dtype) => dtype !== 'bool' && dtype !== 'string',
+  integer: (dtype) => /^[iu]\d/.test(dtype),
+  bool: (dtype) => dtype === 'bool',
+};
+const SAID: Readonly<Record<Class, string>> = {
+  float: 'floats',
+  number: 'numbers',
+  integer: 'integers',
+  bool: 'booleans',
+};
+
+const words = (text: string): readonly string[] => text.split(/\s+/).filter((word) => word !== '');
+
+/** Ops of one operand, by what it is. */
+const UNARY: Readonly<Record<Class, readonly string[]>> = {
+  float: words(`Acos Acosh Asin Asinh Atan Atanh Ceil Celu Cos Cosh Elu Exp Floor Gelu GlobalAveragePool GlobalMaxPool
+    HardSigmoid HardSwish Hardmax IsNaN LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization Mish Reciprocal
+    Round Selu Shrink Sigmoid Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu`),
+  number: words('Abs Erf Neg Relu Sign'),
+  integer: words('BitwiseNot'),
+  bool: words('Not'),
+};
+/** Ops of two operands. */
+const BINARY: Readonly<Record<Class, readonly string[]>> = {
+  float: [],
+  number: words('Add Div Greater GreaterOrEqual Less LessOrEqual MatMul Mod Mul Pow Sub'),
+  integer: words('BitShift BitwiseAnd BitwiseOr BitwiseXor MatMulInteger'),
+  bool: words('And Or Xor'),
+};
+
+/** By operand; null = anything. More operands than are listed take anything. */
+const OTHERS: Readonly<Record<string, readonly (Class | null)[]>> = {
+  Attention: ['float', 'float', 'float'],
+  BatchNormalization: ['float', 'float', 'float', 'float', 'float'],
+  ConstantOfShape: ['integer'],
+  Conv: ['float', 'float', 'float'],
+  CumSum: ['number', 'integer'],
+  Expand: [null, 'integer'],
+  Gather: [null, 'integer'],
+  GatherElements: [null, 'integer'],
+  GatherND: [null, 'integer'],
+  Gemm: ['number', 'number', 'number'],
+  GroupNormalization: ['float', 'float', 'float'],
+  If: ['bool'],
+  InstanceNormalization: ['float', 'float', 'float'],
+  LayerNormalization: ['float', 'float', 'float'],
+  Loop: ['integer', 'bool'],
+  Pad: [null, 'integer'],
+  RMSNormalization: ['float', 'float'],
+  Range: ['number', 'number', 'number'],
+  ReduceMean: ['number', 'integer'],
+  ReduceSum: ['number', 'integer'],
+  Reshape: [null, 'integer'],
+  RotaryEmbedding: ['float', 'float', 'float', 'integer'],
+  Scatter: [null, 'integer'],
+  ScatterElements: [null, 'integer'],
+  ScatterND: [null, 'integer'],
+  Slice: [null, 'integer', 'integer', 'integer', 'integer'],
+  Split: [null, 'integer'],
+  Squeeze: [null, 'integer'],
+  Tile: [null, 'integer'],
+  TopK: ['number', 'integer'],
+  Unsqueeze: [null, 'integer'],
+  Where: ['bool'],
+};
+
+interface Operands {
+  readonly classes: readonly (Class | null)[];
+  /** Most operands, where the op has a fixed number of them. */
+  readonly most?: number;
+}
+
+function table(): ReadonlyMap<string, Operands> {
+  const out = new Map<string, Operands>(Object.entries(OTHERS).map(([kind, classes]) => [kind, { classes }]));
+  const add = (lists: Readonly<Record<Class, readonly string[]>>, most: number): void => {
+    for (const [of, kinds] of Object.entries(lists) as [Class, readonly string[]][])
+      for (const kind of kinds) out.set(kind, { classes: new Array<Class>(most).fill(of), most });
+  };
+  add(UNARY, 1);
+  add(BINARY, 2);
+  // Zero points.
+  out.set('MatMulInteger', { classes: new Array<Class>(4).fill('integer'), most: 4 });
+  return out;
+}
+
+const operandsOf = table();
+
+/** Reports, by `mismatch`, the first operand of an element type or at a place that the op does not have. */
+export function checkOperands(op: Op, types: readonly TensorType[], mismatch: InferContext['mismatch']): void {
+  const operands = operandsOf.get(op.kind);
+  if (operands === undefined) return;
+  const { classes, most } = operands;
+  for (const [input, v] of op.inputs.entries()) {
+    if (v === null) continue;
+    if (most !== undefined && input >= most)
+      mismatch({ input, expected: `${most} input${most === 1 ? '' : 's'}`, found: `${op.inputs.length}` });
+    const of = classes[input];
+    const { dtype } = types[v];
+    if (of != null && !ACCEPTS[of](dtype)) mismatch({ input, expected: SAID[of], found: dtype });
+  }
+}
