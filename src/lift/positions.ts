@@ -8,7 +8,7 @@ import type { ValueId } from '../ir/ids.ts';
 import { isFloat } from '../ir/types.ts';
 import type { Base } from './form.ts';
 import type { Lifter } from './lifter.ts';
-import type { Probe, ProbeFeeds } from './probe.ts';
+import { atFar, type Probe, type ProbeFeeds } from './probe.ts';
 
 /** Rows per token of a host value at a probe: row t, column i. */
 type Rows = (probe: Probe) => ReadonlyArray<ArrayLike<number>>;
@@ -114,7 +114,6 @@ export function asAngles(l: Lifter, cos: AngleRows, sin: AngleRows, base: Base):
   const [c, s] = [cosRows(l.probe), sinRows(l.probe)];
   if (tokens < 2 || cos.starts.size < tokens || c.some((row) => Array.from(row).some((x) => !Number.isFinite(x))))
     return undefined;
-  const { past } = l.probe.size;
   const half = cos.offsets.length;
   const scale = Math.hypot(c[0][0], s[0][0]);
   const steps = Array.from({ length: half }, (_, i) =>
@@ -132,7 +131,7 @@ export function asAngles(l: Lifter, cos: AngleRows, sin: AngleRows, base: Base):
       at.map((p) => Array.from(frequencies, (w) => unit * f(Math.fround(p * w))));
   const source = sourceOf(l, cosRows, turn(Math.cos), tolerance);
   if (source === undefined || source !== sourceOf(l, sinRows, turn(Math.sin), tolerance)) return undefined;
-  if (!holdsFar(l, cos.value, frequencies, unit, tolerance, past)) return undefined;
+  if (!holdsFar(l, cos.value, frequencies, unit, tolerance)) return undefined;
   return emitAngles(l, source, frequencies, unit);
 }
 
@@ -182,24 +181,25 @@ function constantsAbove(l: Lifter, value: ValueId): ValueId[] {
   return found.sort((a, b) => a - b);
 }
 
+/** Positions far from the probe, at which f32 angles are still exact enough to tell frequencies apart. */
+const FAR = [200, 100, 50, 25];
+
 /** Whether the cosines hold at positions far from the probe, as far as the model has them. */
-function holdsFar(
-  l: Lifter,
-  cos: ValueId,
-  frequencies: Float32Array,
-  unit: number,
-  tolerance: number,
-  past: number,
-): boolean {
-  const far = past > 0 ? { sequence: l.probe.size.sequence, past: 200 } : { sequence: 64, past: 0 };
-  const probe = l.probe.variant({}, far);
-  const { data } = probe.tensor(cos);
-  const position = probe.size.past + far.sequence - 1;
-  const known = new Set(Array.from(data, (x) => Math.round(x / (8 * tolerance))));
-  return frequencies.every((w) => {
-    const bin = Math.round((unit * Math.cos(Math.fround(position * w))) / (8 * tolerance));
-    return known.has(bin) || known.has(bin - 1) || known.has(bin + 1);
+function holdsFar(l: Lifter, cos: ValueId, frequencies: Float32Array, unit: number, tolerance: number): boolean {
+  const near = l.probe.tensor(cos).shape;
+  const { sequence } = l.probe.size;
+  const holds = atFar(l.probe, FAR, (probe) => {
+    const { data, shape } = probe.tensor(cos);
+    const tokens = probe.size.sequence;
+    if (shape.some((n, d) => n !== near[d] && !(near[d] === sequence && n === tokens))) return undefined;
+    const position = probe.size.past + tokens - 1;
+    const known = new Set(Array.from(data, (x) => Math.round(x / (8 * tolerance))));
+    return frequencies.every((w) => {
+      const bin = Math.round((unit * Math.cos(Math.fround(position * w))) / (8 * tolerance));
+      return known.has(bin) || known.has(bin - 1) || known.has(bin + 1);
+    });
   });
+  return holds ?? true;
 }
 
 function emitAngles(

@@ -6,7 +6,7 @@ import { bindDim, type Dim, isKnown, printDim, symbolsOf } from '../ir/dim.ts';
 import type { IoRole } from '../ir/facts.ts';
 import type { Graph, Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
-import { fail } from '../diag/diagnostic.ts';
+import { Diagnosed, fail } from '../diag/diagnostic.ts';
 import { runOp } from '../exec/reference.ts';
 import { readConstant } from '../tensor/read.ts';
 import { fromNumbers, sizeOf, type Tensor, zeros } from '../tensor/tensor.ts';
@@ -130,4 +130,21 @@ export class Probe {
     );
     for (const [i, out] of op.outputs.entries()) if (out !== null) this.known.set(out, results[i]);
   }
+}
+
+/**
+ * `use` at the first of `lengths` that the graph's tables reach: so many positions in the past of a model that has one,
+ * else so many tokens. Undefined where none is reached; `use` says by undefined that its own values end before.
+ */
+export function atFar<T>(near: Probe, lengths: readonly number[], use: (far: Probe) => T | undefined): T | undefined {
+  const { sequence, past } = near.size;
+  for (const n of lengths) {
+    try {
+      const found = use(near.variant({}, past > 0 ? { sequence, past: n } : { sequence: n, past: 0 }));
+      if (found !== undefined) return found;
+    } catch (error) {
+      if (!(error instanceof Diagnosed)) throw error;
+    }
+  }
+  return undefined;
 }
