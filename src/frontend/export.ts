@@ -10,12 +10,14 @@ import type { ValueId } from '../ir/ids.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import type {
   WritableAttribute,
+  WritableFunction,
   WritableGraph,
   WritableModel,
   WritableNode,
   WritableTensor,
   WritableValueInfo,
 } from '../onnx/writer.ts';
+import { opFor } from '../ops/registry.ts';
 import { readPacked } from '../tensor/read.ts';
 
 /** IR 10 is the first whose nodes carry metadata; ai.onnx 21 belongs to it. */
@@ -33,13 +35,65 @@ const FLOAT_ATTRIBUTES: ReadonlySet<string> = new Set(
 export function exportModel(graph: Graph, producer: string): WritableModel {
   const opsets = new Map<string, number>();
   collectOpsets(graph, opsets);
+  const versions = new Versions(opsets);
+  const exported = exportGraph(graph, versions);
+  const functions = [...versions.functions.values()];
   return {
     irVersion: Math.max(MIN_IR, irVersionFor(opsets.get('') ?? 1)),
     producer,
-    opsets,
-    graph: exportGraph(graph),
+    opsets: functions.length > 0 ? new Map([...opsets, [VERSIONS, 1]]) : opsets,
+    graph: exported,
+    ...(functions.length > 0 ? { functions } : {}),
   };
 }
+
+/** Domain of the functions that stand for ops of another version than the model's. */
+const VERSIONS = 'wafc.versions';
+
+/**
+ * A model has one version a domain, a graph may have several (bodies of functions have their own): an op that means
+ * something else at the model's version is called through a function that imports its own.
+ */
+class Versions {
+  readonly functions = new Map<string, WritableFunction>();
+  private readonly opsets: ReadonlyMap<string, number>;
+
+  constructor(opsets: ReadonlyMap<string, number>) {
+    this.opsets = opsets;
+  }
+
+  /** The node, or the call of the function that stands for it. Bodies cannot be handed to a function. */
+  node(node: WritableNode, op: Op): WritableNode {
+    const domain = domainOf(op.kind);
+    const definedAt = (version: number): number | undefined => opFor(op.kind)?.since.findLast((v) => v <= version);
+    const same = definedAt(op.version) === definedAt(this.opsets.get(domain) ?? op.version);
+    if (same || Object.values(op.attrs).some(isGraphAttr)) return node;
+    const names = [...(node.attributes ?? new Map<string, WritableAttribute>())];
+    const ref = ([name, { kind }]: [string, WritableAttribute]): [string, WritableAttribute] => [
+      name,
+      { kind: 'ref', value: name, type: ATTRIBUTE_TYPES[kind] ?? 0 },
+    ];
+    const inputs = node.inputs.map((_, i) => `i${i}`);
+    const outputs = node.outputs.map((_, i) => `o${i}`);
+    const attributes = names.map(([name]) => name);
+    const name = [nameOf(op.kind), op.version, inputs.length, outputs.length, ...attributes].join('_');
+    const opsets = new Map([[domain, op.version]]);
+    const inner = { ...node, name: '', inputs, outputs, attributes: new Map(names.map(ref)) };
+    this.functions.set(name, { name, domain: VERSIONS, inputs, outputs, attributes, nodes: [inner], opsets });
+    return { ...node, opType: name, domain: VERSIONS };
+  }
+}
+
+/** AttributeProto.AttributeType. */
+const ATTRIBUTE_TYPES: Readonly<Partial<Record<WritableAttribute['kind'], number>>> = {
+  float: 1,
+  int: 2,
+  string: 3,
+  tensor: 4,
+  floats: 6,
+  ints: 7,
+  strings: 8,
+};
 
 /** The IR version that introduced an ai.onnx opset (ONNX's own table). */
 const irVersionFor = (opset: number): number =>
@@ -57,10 +111,10 @@ function collectOpsets(graph: Graph, opsets: Map<string, number>): void {
   }
 }
 
-function exportGraph(graph: Graph): WritableGraph {
+function exportGraph(graph: Graph, versions: Versions): WritableGraph {
   return {
     name: graph.name,
-    nodes: graph.ops.map((op) => exportNode(op, graph)),
+    nodes: graph.ops.map((op) => versions.node(exportNode(op, graph, versions), op)),
     initializers: [...graph.constants].map(([v, c]) => exportConstant(graph.names[v], c)),
     inputs: graph.inputs.map((v) => valueInfo(graph, v)),
     outputs: graph.outputs.map((v) => valueInfo(graph, v)),
@@ -77,9 +131,11 @@ const valueInfo = (graph: Graph, v: ValueId): WritableValueInfo => {
   };
 };
 
-function exportNode(op: Op, graph: Graph): WritableNode {
+function exportNode(op: Op, graph: Graph, versions: Versions): WritableNode {
   const name = (v: ValueId | null): string => (v === null ? '' : (graph.captures.get(v) ?? graph.names[v]));
-  const attributes = new Map(Object.entries(op.attrs).map(([key, value]) => [key, exportAttribute(key, value)]));
+  const attributes = new Map(
+    Object.entries(op.attrs).map(([key, value]) => [key, exportAttribute(key, value, versions)]),
+  );
   return {
     name: op.origin.node,
     opType: nameOf(op.kind),
@@ -90,9 +146,9 @@ function exportNode(op: Op, graph: Graph): WritableNode {
   };
 }
 
-function exportAttribute(name: string, value: AttrValue): WritableAttribute {
+function exportAttribute(name: string, value: AttrValue, versions: Versions): WritableAttribute {
   if (isConstantAttr(value)) return { kind: 'tensor', value: exportConstant('', value) };
-  if (isGraphAttr(value)) return { kind: 'graph', value: exportGraph(value.graph) };
+  if (isGraphAttr(value)) return { kind: 'graph', value: exportGraph(value.graph, versions) };
   if (typeof value === 'string') return { kind: 'string', value };
   const isFloat = FLOAT_ATTRIBUTES.has(name);
   if (typeof value === 'number')
