@@ -1,4 +1,5 @@
 /** Small models to be broken: one graph of f32[2,3] -> f32[2,3] and ways to change it. */
+import type { Diagnostic } from '../../src/diag/diagnostic.ts';
 import { bytesSource } from '../../src/ir/constant.ts';
 import type { DType } from '../../src/ir/types.ts';
 import {
@@ -12,6 +13,12 @@ import {
 } from '../../src/onnx/writer.ts';
 import { pack } from '../../src/tensor/pack.ts';
 import { fromNumbers } from '../../src/tensor/tensor.ts';
+
+export type Expected = Omit<Diagnostic, 'severity'>;
+/** By title: a name, the model, and everything that is said of it. */
+export type Cases = Readonly<
+  Record<string, readonly (readonly [name: string, model: Parts | Uint8Array, ...expected: Expected[]])[]>
+>;
 
 export type Shape = readonly (number | string)[];
 
@@ -73,3 +80,34 @@ export function encoded({ model, ...parts }: Parts): Uint8Array {
     ...model,
   });
 }
+
+/** Opset 17 of ai.onnx and version 1 of another domain. */
+export const importsWith = (domain: string): ReadonlyMap<string, number> =>
+  new Map([
+    ['', 17],
+    [domain, 1],
+  ]);
+
+/** A disagreement at the node `the OP`. */
+export const mismatch = (op: string, expected: string, found: string, where?: string): Expected => ({
+  code: 'onnx/type-mismatch',
+  message: `${op} expects ${expected}, found ${found}`,
+  node: `the ${op}`,
+  ...(where === undefined ? {} : { where }),
+});
+
+export const CONDITION = value('c', 'bool', []);
+
+/** A body of one node that reads an outer value. */
+export const branch = (
+  op: string,
+  attributes: Record<string, WritableAttribute> = {},
+  input = 'x',
+): WritableAttribute =>
+  body(graph({ name: op, nodes: [node(op, [input], [`${op}_out`], attributes)], outputs: [{ name: `${op}_out` }] }));
+
+/** `y = c ? then(x) : else(x)`. */
+export const conditional = (then_branch: WritableAttribute, else_branch: WritableAttribute): Parts => ({
+  inputs: [f32('x', 2, 3), CONDITION],
+  nodes: [node('If', ['c'], ['y'], { then_branch, else_branch })],
+});
