@@ -130,7 +130,7 @@ const attention = defineOp({
   run(context) {
     const [x, weight] = [tensorAt(context, 0), tensorAt(context, 1)];
     const [projectionBias, mask, past, bias] = [2, 3, 4, 5].map((i) => context.inputs[i]);
-    if (context.attrs.int('do_rotary', 0) !== 0) unsupported('Attention', 'do_rotary');
+    if (context.attrs.int('do_rotary', 0) !== 0) unsupported('Attention', 'do_rotary, whose angles no input gives');
     const heads = context.attrs.int('num_heads');
     const all = matmul(x, weight, { dtype: 'f32' });
     const width = weight.shape[1];

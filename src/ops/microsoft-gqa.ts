@@ -1,10 +1,13 @@
 /**
- * com.microsoft GroupQueryAttention: causal, with rotary embedding and a cache inside. By batch row, `seqlens_k` + 1 is
- * the number of valid keys after this step; new keys go right behind the old valid ones, wherever the buffer ends.
+ * com.microsoft GroupQueryAttention: with rotary embedding and a cache inside. By batch row, `seqlens_k` + 1 is the
+ * number of valid keys after this step; new keys go right behind the old valid ones, wherever the buffer ends.
+ * A cache may hold integers: then new keys and values are attended to as they come back out of it.
  */
 import { addDims, type Dim, divDims, isKnown } from '../ir/dim.ts';
+import { isFloat } from '../ir/types.ts';
 import { allocate, sizeOf, type Tensor, tensor } from '../tensor/tensor.ts';
 import { defineOp, type InferContext, type RunContext } from './op.ts';
+import { type CacheCodes, decodeCache, encodeHeads, storedWidth } from './support/cache-codes.ts';
 import { attend, causalMask, headsOf3d, headsOf4d, maskBy, type RowMask } from './support/attention.ts';
 import { stored } from './support/elementwise.ts';
 import { badValue, unsupported } from './support/fault.ts';
@@ -15,7 +18,36 @@ import { extremeDim } from './support/values.ts';
 
 const NAME = 'GroupQueryAttention';
 
+type Context = InferContext | RunContext;
+const QUANT_ATTRIBUTE = { key: 'k_quant_type', value: 'v_quant_type' } as const;
+type Half = keyof typeof QUANT_ATTRIBUTE;
+
+/** Bits of a cache element, or undefined for a cache of floats. */
+function cacheBits({ attrs, inputs }: Context, half: Half): 4 | 8 | undefined {
+  const kind = attrs.string(QUANT_ATTRIBUTE[half], 'NONE');
+  const dtype = inputs[half === 'key' ? 3 : 4]?.dtype;
+  if (kind === 'NONE') {
+    if (dtype !== undefined && !isFloat(dtype)) unsupported(NAME, `a cache of ${dtype} whose ${half}s have no scale`);
+    return undefined;
+  }
+  if (kind !== 'PER_TENSOR' && kind !== 'PER_CHANNEL') unsupported(NAME, `a cache quantized ${kind}`);
+  const bits = attrs.int('kv_cache_bit_width', 0);
+  if (bits !== 4 && bits !== 8) return unsupported(NAME, `kv_cache_bit_width ${bits}; supported: 4, 8`);
+  const expected = bits === 4 ? 'u8' : 'i8';
+  if (dtype !== undefined && dtype !== expected) {
+    unsupported(NAME, `a cache of ${bits}-bit codes in ${dtype}; supported: ${expected}`);
+  }
+  return bits;
+}
+
+/** The forms that would change the result and are not here. */
+function refuseOthers({ attrs, outputCount }: Context): void {
+  if (outputCount > 3) unsupported(NAME, 'the scores as an output');
+  if (attrs.int('sliding_window_cache', 0) !== 0) unsupported(NAME, 'sliding_window_cache');
+}
+
 function inferGqa(context: InferContext) {
+  refuseOthers(context);
   const { dtype, shape } = typeAt(context, 0);
   const heads = context.attrs.int('num_heads');
   const kvHeads = context.attrs.int('kv_num_heads');
@@ -26,9 +58,19 @@ function inferGqa(context: InferContext) {
   const appended = addDims(past?.shape[2] ?? 0, shape[1]);
   // The buffer stays as it is when it is long enough; otherwise it grows to the total.
   const present: Dim = total === undefined ? appended : (extremeDim(total, past?.shape[2] ?? 0, 1) ?? appended);
-  const cache = { dtype: past?.dtype ?? dtype, shape: [shape[0], kvHeads, present, size] };
+  const cache = (half: Half) => {
+    const bits = cacheBits(context, half);
+    if (bits === undefined)
+      return {
+        dtype: context.inputs[half === 'key' ? 3 : 4]?.dtype ?? dtype,
+        shape: [shape[0], kvHeads, present, size],
+      };
+    typeAt(context, half === 'key' ? 12 : 13);
+    const width = isKnown(size) ? storedWidth(bits, size) : (past?.shape[3] ?? context.fresh('stored'));
+    return { dtype: bits === 4 ? ('u8' as const) : ('i8' as const), shape: [shape[0], kvHeads, present, width] };
+  };
   const width = isKnown(size) ? heads * size : packed ? context.fresh('width') : shape[2];
-  const types = [{ dtype, shape: [shape[0], shape[1], width] }, cache, cache];
+  const types = [{ dtype, shape: [shape[0], shape[1], width] }, cache('key'), cache('value')];
   return { types: types.slice(0, context.outputCount) };
 }
 
@@ -46,6 +88,16 @@ function separate(context: RunContext, heads: number, kvHeads: number): readonly
     return tensor(query.dtype, shape, out);
   };
   return [part(0, heads), part(heads, kvHeads), part(heads + kvHeads, kvHeads)];
+}
+
+/** How a cache holds its numbers, or undefined where it holds floats. */
+function codesOf(context: RunContext, half: Half, heads: number, size: number): CacheCodes | undefined {
+  const bits = cacheBits(context, half);
+  if (bits === undefined) return undefined;
+  const scales = tensorAt(context, half === 'key' ? 12 : 13).data;
+  const expected = context.attrs.string(QUANT_ATTRIBUTE[half]) === 'PER_TENSOR' ? 1 : heads * size;
+  if (scales.length !== expected) badValue(NAME, `expected ${expected} ${half} scales, found ${scales.length}`);
+  return { bits, heads, size, scales };
 }
 
 interface Lengths {
@@ -105,6 +157,21 @@ function rotated(context: RunContext, x: Tensor, heads: number, { before }: Leng
   return rotate(x, headsOf3d(x, heads), { cos: cos.data, sin: sin.data, at, pairs, interleaved });
 }
 
+/** Every head vector divided by its root mean square and weighted, where the input with the weights is given. */
+function normalised(context: RunContext, x: Tensor, input: 14 | 15): Tensor {
+  const weight = context.inputs[input]?.data;
+  if (weight === undefined) return x;
+  const epsilon = context.attrs.float('qk_norm_epsilon', 1e-6);
+  const out = allocate(x.dtype, x.data.length);
+  for (let base = 0; base < out.length; base += weight.length) {
+    let squares = 0;
+    for (let i = 0; i < weight.length; i++) squares += x.data[base + i] ** 2;
+    const factor = 1 / Math.sqrt(squares / weight.length + epsilon);
+    for (let i = 0; i < weight.length; i++) out[base + i] = x.data[base + i] * factor * weight[i];
+  }
+  return tensor(x.dtype, x.shape, stored(x.dtype, out));
+}
+
 function sinksOf(context: RunContext, heads: number): ArrayLike<number> | undefined {
   const given = context.inputs[11]?.data;
   if (given !== undefined) return given;
@@ -119,18 +186,27 @@ const groupQuery = defineOp({
   infer: inferGqa,
   run(context) {
     const { attrs } = context;
-    if (context.outputCount > 3) unsupported(NAME, 'the scores as an output');
-    if (context.inputs[12] !== undefined || context.inputs[13] !== undefined) unsupported(NAME, 'a quantized cache');
+    refuseOthers(context);
     const heads = attrs.int('num_heads');
     const kvHeads = attrs.int('kv_num_heads');
     const [query, key, value] = separate(context, heads, kvHeads);
     const lengths = lengthsOf(context, query.shape[1]);
-    const q = headsOf3d(rotated(context, query, heads, lengths), heads);
-    const presentKey = appendAt(context.inputs[3], rotated(context, key, kvHeads, lengths), kvHeads, lengths);
-    const presentValue = appendAt(context.inputs[4], value, kvHeads, lengths);
+    const q = headsOf3d(rotated(context, normalised(context, query, 14), heads, lengths), heads);
+    const newKey = rotated(context, normalised(context, key, 15), kvHeads, lengths);
+    /** The present cache as it is kept, and the heads that are read from it. */
+    const keep = (half: Half, past: Tensor | undefined, fresh: Tensor) => {
+      const codes = codesOf(context, half, kvHeads, q.size);
+      const present = appendAt(past, codes ? encodeHeads(fresh, codes) : fresh, kvHeads, lengths);
+      return { present, read: headsOf4d(codes ? decodeCache(present, codes) : present) };
+    };
+    const keys = keep('key', context.inputs[3], newKey);
+    const values = keep('value', context.inputs[4], value);
     const bias = context.inputs[10];
     const window = attrs.int('local_window_size', -1);
-    const masks: RowMask[] = [causalMask((b) => lengths.before[b], window > 0 ? window : undefined)];
+    const masks: RowMask[] = [];
+    if (attrs.int('causal', 1) === 1) {
+      masks.push(causalMask((b) => lengths.before[b], window > 0 ? window : undefined));
+    } else if (window > 0) unsupported(NAME, 'a window over later positions');
     masks.push((row, b) => row.fill(Number.NEGATIVE_INFINITY, Math.min(row.length, lengths.total[b])));
     if (bias) masks.unshift(maskBy(bias, [q.batch, heads, q.length, lengths.present]));
     const scale = attrs.float('scale', 0);
@@ -138,8 +214,8 @@ const groupQuery = defineOp({
     const out = tensor(query.dtype, query.shape, allocate(query.dtype, query.data.length));
     attend({
       q,
-      k: headsOf4d(presentKey),
-      v: headsOf4d(presentValue),
+      k: keys.read,
+      v: values.read,
       scale: scale === 0 ? 1 / Math.sqrt(q.size) : scale,
       softcap: attrs.float('softcap', 0),
       masks,
@@ -148,7 +224,7 @@ const groupQuery = defineOp({
       ...(sinks ? { sinks } : {}),
     });
     stored(query.dtype, out.data);
-    return [out, presentKey, presentValue].slice(0, context.outputCount);
+    return [out, keys.present, values.present].slice(0, context.outputCount);
   },
 });
 

@@ -6,7 +6,7 @@ import { allocate, sizeOf, type Tensor, tensor } from '../tensor/tensor.ts';
 import { defineOp, type InferContext, type RunContext } from './op.ts';
 import { normalAxis, printShape, splitAt } from './support/axes.ts';
 import { stored } from './support/elementwise.ts';
-import { unsupported } from './support/fault.ts';
+import { badValue, unsupported } from './support/fault.ts';
 import { dense, gemm, transposed } from './support/gemm.ts';
 import { wrapIndex } from './support/index.ts';
 import { tensorAt, typeAt } from './support/inputs.ts';
@@ -22,8 +22,15 @@ export interface NBits {
 /**
  * The weight [rows, columns] of packed codes: (code - zero) * scale, a row being `ceil(columns / block)` whole blocks
  * of bytes, low bits first. Zero points are packed like codes, one row of bytes per weight row, or plain floats.
+ * `groups` names the block whose scale and zero point a column has, where that is not the block it lies in.
  */
-export function dequantizeNBits(codes: Tensor, scales: Tensor, zeros: Tensor | undefined, form: NBits): Float32Array {
+export function dequantizeNBits(
+  codes: Tensor,
+  scales: Tensor,
+  zeros: Tensor | undefined,
+  form: NBits,
+  groups?: ArrayLike<number>,
+): Float32Array {
   const { bits, rows, columns, block } = form;
   const blocks = Math.ceil(columns / block);
   const rowBytes = (blocks * block * bits) / 8;
@@ -40,7 +47,7 @@ export function dequantizeNBits(codes: Tensor, scales: Tensor, zeros: Tensor | u
       zeros?.dtype === 'u8' ? Uint8Array.from(zeros.data.subarray(r * zeroBytes, (r + 1) * zeroBytes)) : undefined;
     const zeroRow = packed ? unpackCodes(bits, packed, 0, blocks) : zeros?.data.subarray(r * blocks, (r + 1) * blocks);
     for (let c = 0; c < columns; c++) {
-      const at = Math.floor(c / block);
+      const at = groups ? groups[c] : Math.floor(c / block);
       out[r * columns + c] = (row[c] - (zeroRow ? zeroRow[at] : 2 ** (bits - 1))) * scales.data[r * blocks + at];
     }
   }
@@ -51,6 +58,18 @@ function formOf({ attrs }: Pick<InferContext, 'attrs'>): NBits {
   const bits = attrs.int('bits', 4);
   if (![2, 4, 8].includes(bits)) unsupported('MatMulNBits', `${bits} bits; supported: 2, 4, 8`);
   return { bits, rows: attrs.int('N'), columns: attrs.int('K'), block: attrs.int('block_size') };
+}
+
+/** The checked `g_idx`: a block for every column, and maybe for the padding behind them. */
+function groupsOf(indices: Tensor | undefined, { columns, block }: NBits): ArrayLike<number> | undefined {
+  if (indices === undefined) return undefined;
+  const { data } = indices;
+  const blocks = Math.ceil(columns / block);
+  if (data.length < columns) badValue('MatMulNBits', `expected ${columns} group indices, found ${data.length}`);
+  for (let c = 0; c < columns; c++) {
+    if (data[c] < 0 || data[c] >= blocks) badValue('MatMulNBits', `expected groups below ${blocks}, found ${data[c]}`);
+  }
+  return data;
 }
 
 const matMulNBits = defineOp({
@@ -70,13 +89,13 @@ const matMulNBits = defineOp({
     if (isKnown(packed) && packed !== bytes) {
       context.mismatch({ input: 1, expected: `${bytes} bytes of codes`, found: String(packed) });
     }
-    if (context.inputs[4] !== undefined) unsupported('MatMulNBits', 'g_idx, which reorders the columns');
     return { types: [{ dtype, shape: [...shape.slice(0, -1), rows] }] };
   },
   run(context) {
     const x = tensorAt(context, 0);
     const form = formOf(context);
-    const weight = dequantizeNBits(tensorAt(context, 1), tensorAt(context, 2), context.inputs[3], form);
+    const groups = groupsOf(context.inputs[4], form);
+    const weight = dequantizeNBits(tensorAt(context, 1), tensorAt(context, 2), context.inputs[3], form, groups);
     const bias = context.inputs[5];
     const shape = [...x.shape.slice(0, -1), form.rows];
     const out = allocate(x.dtype, sizeOf(shape));
