@@ -64,6 +64,13 @@ describe('documents', () => {
     expect(named.filter(({ script }) => !Object.hasOwn(scripts, script))).toEqual([]);
   });
 
+  test('CONTRIBUTING says what every folder of test is for', () => {
+    const folders = readdirSync(join(root, 'test'), { withFileTypes: true }).filter((f) => f.isDirectory());
+    const said = text('CONTRIBUTING.md');
+    // test/ort is where onnxruntime is installed.
+    expect(folders.map(({ name }) => name).filter((n) => n !== 'ort' && !said.includes(`\`test/${n}\``))).toEqual([]);
+  });
+
   test('CHANGELOG speaks of this version', () => {
     expect(text('CHANGELOG.md')).toMatch(new RegExp(`^## ${version.replaceAll('.', '\\.')}\\b`, 'm'));
   });
