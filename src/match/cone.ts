@@ -84,7 +84,7 @@ export function samples(count: number, range: number): Float32Array {
   });
 }
 
-/** Largest difference relative to the larger of |b| and the RMS of b. */
+/** Largest difference relative to the larger of |b| and the RMS of b; infinite where one of them is no number. */
 export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let squares = 0;
   for (let i = 0; i < b.length; i++) squares += b[i] * b[i];
@@ -92,7 +92,8 @@ export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): numbe
   let worst = 0;
   for (let i = 0; i < b.length; i++) {
     const error = Math.abs(a[i] - b[i]) / Math.max(Math.abs(b[i]), rms);
-    if (!(error <= worst)) worst = error;
+    if (Number.isNaN(error)) return Number.POSITIVE_INFINITY;
+    if (error > worst) worst = error;
   }
   return worst;
 }
