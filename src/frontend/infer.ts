@@ -160,8 +160,10 @@ function withTypedBodies(
     scope.set(name, { type: types[value], value: values.get(value) });
   }
   const attrs: Record<string, AttrValue> = {};
+  const taken = takenBranch(op, values);
   for (const [name, attr] of Object.entries(op.attrs)) {
-    if (!isGraphAttr(attr)) attrs[name] = attr;
+    // A branch that is known not to be taken need not make sense for the shapes at hand.
+    if (!isGraphAttr(attr) || (taken !== undefined && name !== taken)) attrs[name] = attr;
     else {
       const body = withInputTypes(
         attr.graph,
@@ -178,3 +180,11 @@ function withTypedBodies(
 
 /** Whether two knowledge sets agree on a dim; unknown symbols agree with anything. */
 export const compatibleDims = (a: Dim, b: Dim): boolean => !isKnown(a) || !isKnown(b) || equalDims(a, b);
+
+/** The branch of an If whose condition is known. */
+function takenBranch(op: Op, values: ReadonlyMap<ValueId, readonly Dim[]>): string | undefined {
+  const [condition] = op.inputs;
+  const known = op.kind === 'If' && condition != null ? values.get(condition)?.[0] : undefined;
+  if (known === undefined || !isKnown(known)) return undefined;
+  return known === 0 ? 'else_branch' : 'then_branch';
+}

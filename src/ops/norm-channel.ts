@@ -45,23 +45,51 @@ const batchNorm = defineOp({
   trait: 'compute',
   infer(context) {
     const x = required(context, 0);
-    if (isTraining(context)) unsupported('BatchNormalization', 'training mode');
+    if (isTraining(context) && context.version < 14) unsupported('BatchNormalization', 'training mode before opset 14');
     if (context.version < 9 && context.attrs.int('spatial', 1) === 0) unsupported('BatchNormalization', 'spatial = 0');
     expectVectors(context, [1, 2, 3, 4], channelsOf(context));
-    return { types: [x] };
+    return { types: [x, required(context, 3), required(context, 4)].slice(0, isTraining(context) ? 3 : 1) };
   },
   run(context) {
     const x = operand(context, 0);
-    const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => operand(context, i).data);
+    const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => operand(context, i));
     const epsilon = context.attrs.float('epsilon', 1e-5);
     const out = allocate(x.dtype, x.data.length);
+    const batch = isTraining(context) ? momentsOf(x) : undefined;
+    const used = batch ?? { mean: mean.data, variance: variance.data };
     eachChannel(x, (base, c, n) => {
-      const factor = scale[c] / Math.sqrt(variance[c] + epsilon);
-      affine(out, x.data, base, n, factor, bias[c] - mean[c] * factor);
+      const factor = scale.data[c] / Math.sqrt(used.variance[c] + epsilon);
+      affine(out, x.data, base, n, factor, bias.data[c] - used.mean[c] * factor);
     });
-    return [tensor(x.dtype, x.shape, stored(x.dtype, out))];
+    const y = tensor(x.dtype, x.shape, stored(x.dtype, out));
+    if (batch === undefined) return [y];
+    const momentum = context.attrs.float('momentum', 0.9);
+    const running = (old: Tensor, now: Float64Array): Tensor =>
+      tensor(
+        old.dtype,
+        old.shape,
+        stored(
+          old.dtype,
+          allocate(old.dtype, now.length).map((_, c) => old.data[c] * momentum + now[c] * (1 - momentum)),
+        ),
+      );
+    return [y, running(mean, batch.mean), running(variance, batch.variance)];
   },
 });
+
+/** Mean and population variance of each channel over the batch. */
+function momentsOf(x: Tensor): { readonly mean: Float64Array; readonly variance: Float64Array } {
+  const channels = x.shape[1];
+  const [mean, variance] = [new Float64Array(channels), new Float64Array(channels)];
+  const count = x.data.length / Math.max(1, channels);
+  eachChannel(x, (base, c, n) => {
+    for (let i = base; i < base + n; i++) mean[c] += x.data[i] / count;
+  });
+  eachChannel(x, (base, c, n) => {
+    for (let i = base; i < base + n; i++) variance[c] += (x.data[i] - mean[c]) ** 2 / count;
+  });
+  return { mean, variance };
+}
 
 const instanceNorm = defineOp({
   domain: '',
