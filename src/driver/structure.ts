@@ -4,6 +4,7 @@
  */
 import { Diagnosed, type Diagnostic } from '../diag/diagnostic.ts';
 import { bindInput } from '../frontend/bind.ts';
+import { takeBranch } from '../frontend/branch.ts';
 import { importOnnx } from '../frontend/import.ts';
 import { inferTypes } from '../frontend/infer.ts';
 import { shortenModel } from '../frontend/shorten.ts';
@@ -39,7 +40,7 @@ const MOST_LINES = 1_000_000;
  */
 export function recognise(model: OnnxModel, patient = false): Recognised {
   try {
-    const { model: short, ...repeats } = shortenModel(model);
+    const { model: short, ...repeats } = shortenModel(withCache(model));
     if (!patient && linesOf(short.graph) > MOST_LINES)
       return remark('it is large and its layers are not seen to repeat', ['give it the time it takes: --structure']);
     return recogniseLayers(short, repeats);
@@ -67,6 +68,12 @@ export function recogniseLayers(model: OnnxModel, repeats: Repeats): Recognised 
   return architecture === undefined
     ? remark('it has no attention that is seen as such', [])
     : { architecture, remarks: [] };
+}
+
+/** A merged decoder takes the branch with a cache, as it does for compiling (see {@link load}). */
+function withCache(model: OnnxModel): OnnxModel {
+  const choices = model.graph.inputs.filter(({ name, dtype }) => dtype === 'bool' && /cache/i.test(name));
+  return { ...model, graph: choices.reduce((graph, { name }) => takeBranch(graph, name, true), model.graph) };
 }
 
 /** Rows and columns of the matrices that nodes use: what the time of lifting goes with. */

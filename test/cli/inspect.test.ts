@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildModel, CONFIGS, parameterCount } from '../../models/configs.ts';
 import { runCli } from '../../src/cli/main.ts';
+import { recognise } from '../../src/driver/structure.ts';
+import type { OnnxModel } from '../../src/onnx/model.ts';
 import { openModel } from '../../src/onnx/reader.ts';
 import { writeModel } from '../../src/onnx/writer.ts';
 import { NO_PROGRESS } from '../../src/util/progress.ts';
@@ -14,7 +16,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function inspect(argv: readonly string[], knowsOp = (_kind: string) => true) {
+async function inspect(argv: readonly string[], knowsOp = (_kind: string) => true, recognises = false) {
   const seen = { code: 0, out: '', err: '' };
   const out = (text: string): void => {
     seen.out += text;
@@ -23,7 +25,8 @@ async function inspect(argv: readonly string[], knowsOp = (_kind: string) => tru
     seen.err += text;
   };
   const io = { out, err, color: false, progress: NO_PROGRESS, now: () => 0 };
-  seen.code = await runCli(['inspect', ...argv], { version: '0', openModel, knowsOp }, io);
+  const recognition = recognises ? { recognise: async (model: OnnxModel) => recognise(model) } : {};
+  seen.code = await runCli(['inspect', ...argv], { version: '0', openModel, knowsOp, ...recognition }, io);
   return seen;
 }
 
@@ -62,5 +65,49 @@ describe('inspect', () => {
     );
     expect(out).toContain('(8.03G)');
     expect(parameterCount(model)).toBeGreaterThan(8e9);
+  });
+
+  test('the architecture, for people and for programs', async () => {
+    const { path } = write('tiny-llama', {});
+    const { code, out, err } = await inspect([path], undefined, true);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatch(/^architecture +decoder of 2 identical layers, 27.3k parameters$/m);
+    expect(out).toMatch(/^attention +4 heads of 8, 2 KV heads, with a cache$/m);
+    expect(out).toMatch(/^widths +hidden 32, FFN 88, vocabulary 64$/m);
+    expect(out).toMatch(/^layers +RMSNorm, activation SiLU, gated, positions rotary$/m);
+    expect(out).toMatch(/^head +untied$/m);
+    const { architecture } = JSON.parse((await inspect([path, '--json'], undefined, true)).out);
+    expect(architecture).toMatchObject({ kind: 'decoder', layers: 2, heads: 4, kvHeads: 2, head: 'untied' });
+  });
+
+  test('a model that is no transformer: the facts, and a remark', async () => {
+    const path = join(folder, 'relu.onnx');
+    const x = { name: 'x', kind: 'tensor', dtype: 'f32', shape: [2, 3] } as const;
+    const relu = { name: 'the relu', opType: 'Relu', inputs: ['x'], outputs: ['y'] };
+    const graph = { name: 'g', nodes: [relu], initializers: [], inputs: [x], outputs: [{ ...x, name: 'y' }] };
+    const metadata = new Map([['author', 'someone\nelse']]);
+    writeModel(path, { irVersion: 8, producer: 'test', opsets: new Map([['', 17]]), metadata, graph }, {});
+    const { code, out, err } = await inspect([path], undefined, true);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^metadata +author: someone else$/m);
+    expect(out).not.toMatch(/^architecture/m);
+    expect(err).toBe(
+      'remark[inspect/no-architecture]: the architecture of the model is not recognised: it has no attention that is seen as such\n',
+    );
+    const found = JSON.parse((await inspect([path, '--json'], undefined, true)).out);
+    expect(found).toMatchObject({ architecture: null, metadata: { author: 'someone\nelse' } });
+  });
+
+  test('a model that cannot be imported: the facts, and the reason', async () => {
+    const path = join(folder, 'unknown.onnx');
+    const x = { name: 'x', kind: 'tensor', dtype: 'f32', shape: [2, 3] } as const;
+    const odd = { name: 'the odd one', opType: 'Oddity', inputs: ['x'], outputs: ['y'] };
+    const graph = { name: 'g', nodes: [odd], initializers: [], inputs: [x], outputs: [{ ...x, name: 'y' }] };
+    writeModel(path, { irVersion: 8, producer: 'test', opsets: new Map([['', 17]]), graph }, {});
+    const { code, out, err } = await inspect([path], (kind) => kind !== 'Oddity', true);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Oddity +1 {2}not supported$/m);
+    expect(err).toContain('not recognised: Oddity (opset 17) is not supported (node the odd one)');
+    expect(err).toContain('onnx/unsupported-op: `wafc explain onnx/unsupported-op`');
   });
 });
