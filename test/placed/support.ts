@@ -83,7 +83,7 @@ export function withPlaced(
 }
 
 /** Groups of columns divide the KV heads and the width. */
-function fitted({ width, height, groups }: RegionShape, graph: Graph): RegionShape {
+export function fitted({ width, height, groups }: RegionShape, graph: Graph): RegionShape {
   let shared = 0;
   for (const op of graph.ops) if (op.kind === 'wafc.attention') shared = gcd(shared, Number(op.attrs.kvHeads));
   return { width, height, groups: gcd(gcd(shared === 0 ? groups : shared, groups), width) };

@@ -1,0 +1,139 @@
+/** Region programs of random models and shapes: what every one of them must hold, whichever rules made it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, expect, test } from 'vitest';
+import type { ModelConfig } from '../../models/configs.ts';
+import { isCollective, type ProgramOp, type RegionProgram, type RegionShape } from '../../src/ir/program.ts';
+import { usesOf } from '../../src/map/collectives.ts';
+import { mapStage } from '../../src/map/stage-mapper.ts';
+import { writeModel } from '../../src/onnx/writer.ts';
+import { anyModel, buildModel, fitted, region, staged } from '../placed/support.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'wafc-map-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function programsOf(config: ModelConfig, shape: RegionShape, deferNorms: boolean): RegionProgram[] {
+  const path = join(folder, 'model.onnx');
+  writeModel(path, buildModel(config));
+  const { graph, roles, stages, mode } = staged(path, 1, 12);
+  const size = { tokens: mode.kind === 'whole' ? mode.context : 1, context: mode.context };
+  const own = fitted(shape, graph);
+  return stages.templates.map(({ exemplar }) =>
+    mapStage(graph, roles, stages.stages[exemplar], own, size, { deferNorms }),
+  );
+}
+
+/** Each property of one program; throws where it does not hold. */
+const RULES: Readonly<Record<string, (p: RegionProgram) => void>> = {
+  'an axis cuts a tensor once, and is not owed where it cuts': ({ tensors }) => {
+    for (const { name, layout, shape } of tensors) {
+      const used = [...layout.dims.flat(), ...(layout.partial?.axes ?? [])];
+      expect([name, new Set(used).size, layout.dims.length]).toEqual([name, used.length, shape.length]);
+    }
+  },
+  'every tensor is written once, before it is read': ({ tensors, ops, inputs }) => {
+    const there = new Set(inputs.flatMap((i) => (i === null ? [] : [i.tensor])));
+    for (const [t, { role }] of tensors.entries()) if (role === 'weight') there.add(t);
+    for (const op of ops) {
+      const { reads, writes } = usesOf(op);
+      for (const t of reads) expect([tensors[t].name, there.has(t)]).toEqual([tensors[t].name, true]);
+      for (const t of writes) {
+        expect([tensors[t].name, there.has(t)]).toEqual([tensors[t].name, false]);
+        there.add(t);
+      }
+    }
+    // Nothing is made for nobody.
+    expect([...tensors.keys()].filter((t) => !there.has(t))).toEqual([]);
+  },
+  'what is owed is paid before anyone but the payer looks': ({ tensors, ops }) => {
+    for (const op of ops) {
+      if (isCollective(op)) continue;
+      for (const t of usesOf(op).reads)
+        expect([op.op, tensors[t].name, tensors[t].layout.partial]).toEqual([op.op, tensors[t].name, null]);
+    }
+  },
+  'a reduction pays what is owed over its axes': ({ tensors, ops }) => {
+    for (const op of ops) {
+      if (!isCollective(op) || op.combine === null) continue;
+      for (const [i, t] of op.inputs.entries()) {
+        const { partial, dims } = tensors[t].layout;
+        const after = tensors[op.outputs[i]].layout;
+        expect(partial?.combine).toBe(op.combine);
+        expect(op.axes.filter((a) => !partial?.axes.includes(a))).toEqual([]);
+        expect(after.partial?.axes ?? []).toEqual(partial?.axes.filter((a) => !op.axes.includes(a)));
+        if (op.op === 'all_reduce') expect(after.dims).toEqual(dims);
+      }
+    }
+  },
+  'a gather undoes the innermost cuts': ({ tensors, ops }) => {
+    for (const op of ops) {
+      if (op.op !== 'all_gather') continue;
+      for (const [i, t] of op.inputs.entries())
+        expect(tensors[t].layout.dims[1]).toEqual([...tensors[op.outputs[i]].layout.dims[1], ...op.axes]);
+    }
+  },
+  'operands of an elementwise op lie alike': ({ tensors, ops }) => {
+    for (const op of ops) {
+      if (op.op !== 'binary') continue;
+      const out = tensors[op.out].layout.dims[1];
+      for (const t of [op.a, op.b]) if (tensors[t].shape[1] > 1) expect(tensors[t].layout.dims[1]).toEqual(out);
+    }
+  },
+  'a product sums over the cut of its input': ({ tensors, ops }) => {
+    for (const op of ops) {
+      if (op.op !== 'gemv') continue;
+      const [x, w, out] = [op.x, op.weight, op.out].map((t) => tensors[t]);
+      expect(x.layout.dims[1]).toEqual(w.layout.dims[0]);
+      expect(out.layout.dims[1]).toEqual(w.layout.dims[1]);
+      expect(out.layout.partial).toEqual({ combine: 'sum', axes: w.layout.dims[0] });
+      expect([x.shape[1], out.shape[1]]).toEqual(w.shape);
+    }
+  },
+  'states lie on all cores that share a head, and only they are cyclic': ({ tensors, caches }) => {
+    for (const { role, layout } of tensors) expect(layout.cyclic === true).toBe(role === 'state');
+    for (const { state, heads, width } of caches) expect(tensors[state].shape[1]).toBe(heads * width);
+  },
+};
+
+const RUNS = Number(process.env.WAFC_RUNS ?? 40);
+let seen = 0;
+
+test('rules of region programs', { timeout: 300_000 }, () => {
+  fc.assert(
+    fc.property(anyModel, region, fc.boolean(), (config, shape, deferNorms) => {
+      for (const program of programsOf(config, shape, deferNorms))
+        for (const [rule, check] of Object.entries(RULES)) {
+          seen += program.ops.length;
+          try {
+            check(program);
+          } catch (error) {
+            throw new Error(`${rule}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+          }
+        }
+    }),
+    { numRuns: RUNS },
+  );
+  expect(seen).toBeGreaterThan(1000);
+});
+
+test('the same stage, the same program; deferring a norm changes no output', () => {
+  fc.assert(
+    fc.property(anyModel, region, (config, shape) => {
+      const [a, b] = [programsOf(config, shape, true), programsOf(config, shape, true)];
+      expect(a).toEqual(b);
+      const plain = programsOf(config, shape, false);
+      const outside = (p: RegionProgram): unknown => [
+        p.inputs.length,
+        p.outputs.map((t) => t !== null && p.tensors[t].shape),
+        p.weightSources,
+      ];
+      expect(plain.map(outside)).toEqual(a.map(outside));
+      const reductions = (list: readonly RegionProgram[]): number =>
+        list.flatMap((p) => p.ops as readonly ProgramOp[]).filter((op) => op.op === 'all_reduce').length;
+      expect(reductions(a)).toBeLessThanOrEqual(reductions(plain));
+    }),
+    { numRuns: 10 },
+  );
+});
