@@ -42,11 +42,17 @@ export interface NoFit {
 
 export type SearchResult = { readonly found: Found } | { readonly noFit: NoFit };
 
+interface Candidates {
+  readonly candidates: readonly Candidate[];
+  readonly noFit?: NoFit;
+}
+
 export class RegionSearch {
   private readonly input: SearchInput;
   private readonly size: StepSize;
   private readonly programs = new Map<string, RegionProgram>();
   private readonly costs = new Map<string, number>();
+  private readonly found = new Map<string, Candidates>();
 
   constructor(input: SearchInput) {
     this.input = input;
@@ -89,7 +95,7 @@ export class RegionSearch {
     const { stages, templates } = this.input.stages;
     const { target } = this.input;
     const parts = this.components(groups);
-    const choices: Candidate[][] = [];
+    const choices: (readonly Candidate[])[] = [];
     let closest: NoFit | undefined;
     for (const part of parts) {
       const { candidates, noFit } = this.candidates(part, groups);
@@ -135,11 +141,15 @@ export class RegionSearch {
   }
 
   /** Shapes that fit, with their cycles; the one that comes closest where none does. */
-  private candidates(
-    part: readonly number[],
-    groups: readonly (readonly number[])[],
-  ): { candidates: Candidate[]; noFit?: NoFit } {
+  private candidates(part: readonly number[], groups: readonly (readonly number[])[]): Candidates {
     const { stages } = this.input.stages;
+    // What a region holds decides, not where: most groupings hold the embedding and the head in the same way.
+    const held = groups
+      .filter((g) => part.includes(stages[g[0]].template))
+      .map((g) => g.map((s) => stages[s].template).join());
+    const key = `${part}/${[...new Set(held)].join(';')}`;
+    const known = this.found.get(key);
+    if (known !== undefined) return known;
     const candidates: Candidate[] = [];
     let closest: NoFit['closest'] | undefined;
     for (const shape of this.shapes(part)) {
@@ -149,7 +159,9 @@ export class RegionSearch {
       const cycles = stages.reduce((n, s) => n + (part.includes(s.template) ? this.cost(s.template, shape) : 0), 0);
       candidates.push({ shape, cycles });
     }
-    return { candidates, ...(closest ? { noFit: { reason: 'sram', closest } } : {}) };
+    const result: Candidates = { candidates, ...(closest ? { noFit: { reason: 'sram', closest } } : {}) };
+    this.found.set(key, result);
+    return result;
   }
 
   /** SRAM map of the region, among those that hold templates of `part`, that needs most. */
