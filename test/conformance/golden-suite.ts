@@ -85,3 +85,34 @@ export function agreement(expected: Tensor, found: Tensor): number {
   for (let row = 0; row < rows; row++) if (best(expected, row) === best(found, row)) same++;
   return same / rows;
 }
+
+/**
+ * How much more (or less) surprised the found logits are by the text than the expected ones, in nats a token. The text is
+ * the case's own ids; where there is no next one, what the expected logits hold likeliest.
+ */
+export function lossDifference(expected: Tensor, found: Tensor, ids: Tensor): number {
+  const width = expected.shape[expected.shape.length - 1];
+  const rows = expected.data.length / width;
+  const length = ids.shape[ids.shape.length - 1];
+  let difference = 0;
+  for (let row = 0; row < rows; row++) {
+    const isLast = row % length === length - 1;
+    const target = isLast ? likeliest(expected, row, width) : ids.data[row + 1];
+    difference += surprise(found, row, width, target) - surprise(expected, row, width, target);
+  }
+  return difference / rows;
+}
+
+function likeliest({ data }: Tensor, row: number, width: number): number {
+  let best = 0;
+  for (let i = 1; i < width; i++) if (data[row * width + i] > data[row * width + best]) best = i;
+  return best;
+}
+
+/** Negative log-likelihood of `target` under the logits of `row`. */
+function surprise({ data }: Tensor, row: number, width: number, target: number): number {
+  const logits = Array.from(data.subarray(row * width, (row + 1) * width));
+  const most = Math.max(...logits);
+  const total = logits.reduce((sum, v) => sum + Math.exp(v - most), 0);
+  return Math.log(total) + most - logits[target];
+}
