@@ -94,13 +94,13 @@ export function lossDifference(expected: Tensor, found: Tensor, ids: Tensor): nu
   const width = expected.shape[expected.shape.length - 1];
   const rows = expected.data.length / width;
   const length = ids.shape[ids.shape.length - 1];
-  let difference = 0;
+  let more = 0;
   for (let row = 0; row < rows; row++) {
     const isLast = row % length === length - 1;
     const target = isLast ? likeliest(expected, row, width) : ids.data[row + 1];
-    difference += surprise(found, row, width, target) - surprise(expected, row, width, target);
+    more += surprise(found, row, width, target) - surprise(expected, row, width, target);
   }
-  return difference / rows;
+  return more / rows;
 }
 
 function likeliest({ data }: Tensor, row: number, width: number): number {
