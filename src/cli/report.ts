@@ -8,11 +8,7 @@ export function reportCommand(run: (args: ReportArguments, command: Command) => 
     .summary('say what a plan costs')
     .description('Print the memory, traffic, cycles and tokens per second of a plan, recomputed from the plan alone.')
     .argument('<plan>', 'a folder that `wafc compile -o` wrote');
-  withExamples(command, [
-    'wafc report plan',
-    'wafc report plan --json | jq .sram',
-    'wafc report plan --html plan.html',
-  ]);
+  withExamples(command, ['wafc report plan', 'wafc report plan --json | jq .sram']);
   return command.action(async (plan: string) => {
     await run({ plan }, command);
   });
