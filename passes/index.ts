@@ -15,7 +15,7 @@ import chooseRegions from './3-partition/choose-regions.ts';
 import splitStages from './3-partition/split-stages.ts';
 import assignMemory from './4-place/assign-memory.ts';
 import placeSerpentine from './4-place/place-serpentine.ts';
-import predictCycles from './5-schedule/predict-cycles.ts';
+import predictCycles from './6-schedule/predict-cycles.ts';
 
 export const PASSES: PassRegistry = [
   inlineBranches,

@@ -14,7 +14,7 @@ import chooseRegions from '../../passes/3-partition/choose-regions.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
 import assignMemory from '../../passes/4-place/assign-memory.ts';
 import placeSerpentine from '../../passes/4-place/place-serpentine.ts';
-import predictCycles from '../../passes/5-schedule/predict-cycles.ts';
+import predictCycles from '../../passes/6-schedule/predict-cycles.ts';
 import { type Step, step } from '../pass/pass.ts';
 
 /** Graph passes: from the exporter's ops to token values. */

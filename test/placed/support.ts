@@ -8,7 +8,7 @@ import { buildModel, CONFIGS, type ModelConfig } from '../../models/configs.ts';
 import assignMemory from '../../passes/4-place/assign-memory.ts';
 import placeSerpentine from '../../passes/4-place/place-serpentine.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
-import predictCycles from '../../passes/5-schedule/predict-cycles.ts';
+import predictCycles from '../../passes/6-schedule/predict-cycles.ts';
 import { loadModel } from '../../src/driver/compile.ts';
 import { BIND_STEP, GRAPH_STEPS } from '../../src/driver/pipeline.ts';
 import { PlacedModel } from '../../src/exec/placed/model.ts';
