@@ -4,10 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import type { Diagnostic } from '../diag/diagnostic.ts';
 import { describeFinding } from '../diag/schema-findings.ts';
 import { checkTarget } from '../target/check.ts';
+import { jsonSchemas } from '../util/json-schema.ts';
 import { packageRoot } from '../util/version.ts';
 import { checkProgram } from './check-program.ts';
 import { checkTables } from './check-tables.ts';
@@ -33,9 +34,7 @@ function schemaValidator(allErrors: boolean): ValidateFunction<Plan> {
   if (validator === undefined) {
     const schema = (name: string): object =>
       JSON.parse(readFileSync(join(packageRoot(), 'schemas', `${name}.schema.json`), 'utf8'));
-    // verbose: the schema part beside the error, for descriptions.
-    const options = { allErrors, verbose: true, strict: true, strictRequired: false, strictTypes: false };
-    const ajv = new Ajv2020({ ...options, discriminator: true }).addSchema(schema('target'));
+    const ajv = jsonSchemas({ allErrors, discriminator: true }).addSchema(schema('target'));
     validator = ajv.compile<Plan>(schema('plan'));
     validators.set(allErrors, validator);
   }

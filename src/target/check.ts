@@ -4,12 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import type { Diagnostic } from '../diag/diagnostic.ts';
 import type { Target } from '../ir/target.ts';
+import { jsonSchemas } from '../util/json-schema.ts';
 import { suggest } from '../util/suggest.ts';
 import { usableCores } from './cores.ts';
-import { packageRoot } from './package-root.ts';
+import { packageRoot } from '../util/version.ts';
 
 /** Largest program rectangle, in cores; bounds what tables by core may cost. */
 export const MAX_CORES = 4_000_000;
@@ -19,14 +20,7 @@ let validator: ValidateFunction<Target> | undefined;
 function schemaValidator(): ValidateFunction<Target> {
   if (validator === undefined) {
     const text = readFileSync(join(packageRoot(), 'schemas', 'target.schema.json'), 'utf8');
-    // verbose: the schema part beside the error, for descriptions and known names.
-    validator = new Ajv2020({
-      allErrors: true,
-      verbose: true,
-      strict: true,
-      strictRequired: false,
-      strictTypes: false,
-    }).compile<Target>(JSON.parse(text));
+    validator = jsonSchemas({ allErrors: true }).compile<Target>(JSON.parse(text));
   }
   return validator;
 }

@@ -5,7 +5,7 @@ import { Diagnosed, fail } from '../diag/diagnostic.ts';
 import type { Target } from '../ir/target.ts';
 import { suggest } from '../util/suggest.ts';
 import { checkTarget } from './check.ts';
-import { packageRoot } from './package-root.ts';
+import { packageRoot } from '../util/version.ts';
 
 /** A target file is text of a few KB; a model given by mistake is not read into memory. */
 const MAX_FILE_BYTES = 16 * 2 ** 20;

@@ -19,6 +19,8 @@ const integers = (dtype: DType, low: number, high: number, ...shape: number[]): 
     shape,
     Array.from({ length: sizeOf(shape) }, () => low + Math.floor(random() * (high - low + 1))),
   );
+/** onnxruntime's AVX2 kernels add two u8 x i8 products in 16 bits and saturate; with 7 bits of weight they cannot. */
+const SEVEN_BITS = [-64, 55] as const;
 const ints = (dtype: DType, shape: readonly number[], values: readonly number[]): Tensor =>
   fromNumbers(dtype, shape, values);
 const half = (t: Tensor): Tensor => ({ ...t, dtype: 'f16', data: t.data.map((v) => Math.round(v * 64) / 64) });
@@ -129,7 +131,7 @@ const matmuls: Case[] = [
   {
     name: 'dynamic i8',
     op: 'DynamicQuantizeMatMul',
-    inputs: [floats(2, 3, 8), integers('i8', -127, 127, 8, 5), floats(1)],
+    inputs: [floats(2, 3, 8), integers('i8', ...SEVEN_BITS, 8, 5), floats(1)],
     outputs: [F],
   },
   {
@@ -137,7 +139,7 @@ const matmuls: Case[] = [
     op: 'MatMulIntegerToFloat',
     inputs: [
       integers('u8', 0, 255, 3, 8),
-      integers('i8', -128, 127, 8, 5),
+      integers('i8', ...SEVEN_BITS, 8, 5),
       floats(1),
       floats(5),
       integers('u8', 0, 255, 1),

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { Diagnosed } from '../../src/diag/diagnostic.ts';
 import { isUsable, usableCores } from '../../src/target/cores.ts';
 import { listTargets, loadTarget, targetNames } from '../../src/target/load.ts';
-import { packageRoot } from '../../src/target/package-root.ts';
+import { packageRoot } from '../../src/util/version.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wafc-target-'));
 type Json = Record<string, unknown>;
