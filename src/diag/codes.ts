@@ -6,6 +6,7 @@ import { COMPILE_CODES } from './codes/compile.ts';
 import { ONNX_CODES } from './codes/onnx.ts';
 import { PLAN_CHECK_CODES } from './codes/plan-check.ts';
 import { PLAN_CODES } from './codes/plan.ts';
+import { RUN_CODES } from './codes/run.ts';
 import { TARGET_CODES } from './codes/target.ts';
 import { TOOL_CODES } from './codes/tool.ts';
 
@@ -24,6 +25,7 @@ export const CODES: CodeTable = {
   ...COMPILE_CODES,
   ...PLAN_CODES,
   ...PLAN_CHECK_CODES,
+  ...RUN_CODES,
   ...TARGET_CODES,
   ...TOOL_CODES,
 };

@@ -28,7 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['util'],
   ['diag'],
   ['ir'],
-  ['tensor'],
+  ['tensor', 'tokenizer'],
   ['onnx'],
   ['ops', 'target'],
   ['cost'],
