@@ -20,7 +20,7 @@ export interface NBits {
 }
 
 /**
- * The weight [rows, columns] of packed codes: (code - zero) * scale, a row being `ceil(columns / block)` whole blocks
+ * The weight [rows, columns] of packed codes: (code - zero) * scale in f32, a row being `ceil(columns / block)` whole blocks
  * of bytes, low bits first. Zero points are packed like codes, one row of bytes per weight row, or plain floats.
  * `groups` names the block whose scale and zero point a column has, where that is not the block it lies in.
  */
@@ -48,7 +48,8 @@ export function dequantizeNBits(
     const zeroRow = packed ? unpackCodes(bits, packed, 0, blocks) : zeros?.data.subarray(r * blocks, (r + 1) * blocks);
     for (let c = 0; c < columns; c++) {
       const at = groups ? groups[c] : Math.floor(c / block);
-      out[r * columns + c] = (row[c] - (zeroRow ? zeroRow[at] : 2 ** (bits - 1))) * scales.data[r * blocks + at];
+      const centred = Math.fround(row[c] - (zeroRow ? zeroRow[at] : 2 ** (bits - 1)));
+      out[r * columns + c] = centred * scales.data[r * blocks + at];
     }
   }
   return out;
@@ -152,7 +153,7 @@ const gatherBlockQuantized = defineOp({
       const o = Math.floor(at / (around.inner * around.extent));
       const scale = (o * blocks + Math.floor(k / block)) * around.inner + i;
       const zero = zeros ? zeros.data[Math.floor(scale / scaleRow) * zeroRow + (scale % scaleRow)] : middle;
-      return (codes.data[at] - zero) * scales.data[scale];
+      return Math.fround(codes.data[at] - zero) * scales.data[scale];
     };
     const { outer, extent, inner } = splitAt(shape, gatherAxis);
     const outShape = [...shape.slice(0, gatherAxis), ...indices.shape, ...shape.slice(gatherAxis + 1)];

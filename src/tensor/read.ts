@@ -4,10 +4,11 @@
  * source rows and scattered. Memory beyond the result stays under 260 MB; strided regions of sub-byte types that are
  * read packed take one more byte per element.
  */
-import { type Constant, elementCount } from '../ir/constant.ts';
+import { type Constant, elementCount, isQuantized } from '../ir/constant.ts';
 import { bytesFor, DTYPE_BITS, type DType, isFloat } from '../ir/types.ts';
 import { type Axis, coalesce, gather, type Words } from './gather.ts';
 import { packedView, roundTo, unpackInto } from './pack.ts';
+import { dequantize } from './quantized.ts';
 import { packCodes, unpackCodes } from './sub-byte.ts';
 import { allocate, type Tensor, type TensorData } from './tensor.ts';
 
@@ -18,7 +19,7 @@ const GAP = 16 * 1024;
 /** Packed bytes, and elements, converted at once. */
 const CONVERT = 2 ** 27;
 
-/** The whole constant as a dense tensor of `c.dtype`, converted from `c.stored` where they differ. */
+/** The whole constant as a dense tensor of `c.dtype`, converted from `c.stored` where they differ, and dequantized. */
 export function readConstant(c: Constant): Tensor {
   return readElements(
     c,
@@ -35,6 +36,7 @@ export function readElements(c: Constant, starts: readonly number[], sizes: read
   if (c.dtype === 'string' || c.stored === 'string')
     throw new TypeError(`${c.source.label}: strings are not read here`);
   checkRegion(c, starts, sizes);
+  if (isQuantized(c)) return { dtype: c.dtype, shape: [...sizes], data: dequantize(c, starts, sizes, readElements) };
   const count = elementCount(sizes);
   const stored = allocate(c.stored, count);
   const own = packedView(c.stored, stored);
@@ -44,7 +46,7 @@ export function readElements(c: Constant, starts: readonly number[], sizes: read
 }
 
 /**
- * Copies the stored elements of a region in row-major order into `into`, packed as `c.stored` is.
+ * Copies the stored elements of a region (the codes of a quantized constant) in row-major order into `into`, packed as `c.stored` is.
  * `into` must have exactly `bytesFor(c.stored, elements of the region)` bytes.
  */
 export function readPacked(c: Constant, starts: readonly number[], sizes: readonly number[], into: Uint8Array): void {
