@@ -17,6 +17,7 @@ process.exitCode = await runCli(
   {
     version: packageVersion(),
     compile: async (args, effects) => (await import('./driver/compile.ts')).compile(args, effects),
+    check: async (args, effects) => (await import('./driver/check.ts')).check(args, effects),
     report: async (args) => (await import('./driver/report.ts')).report(args),
     verify: async (args, effects) => (await import('./driver/verify.ts')).verify(args, effects),
     openModel,

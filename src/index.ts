@@ -2,8 +2,9 @@
  * The public API: what the commands do, as functions, and the parts to build tools of one's own. What is not exported
  * here may change in any version.
  */
+import { check as checkOnPaper } from './driver/check.ts';
 import { compile as compileModel } from './driver/compile.ts';
-import type { Answer, CompileArguments, Effects, VerifyArguments } from './driver/contract.ts';
+import type { Answer, CheckArguments, CompileArguments, Effects, VerifyArguments } from './driver/contract.ts';
 import { verify as verifyPlan } from './driver/verify.ts';
 import { NO_FLAGS } from './pass/flags.ts';
 
@@ -25,12 +26,15 @@ export type VerifyOptions = Pick<VerifyArguments, 'plan'> & Partial<VerifyArgume
 export const compile = (options: CompileOptions, effects = SILENT): Promise<Answer> =>
   compileModel({ bindings: {}, objective: 'latency', weights: true, seed: 0, flags: NO_FLAGS, ...options }, effects);
 
+/** `wafc check`. @throws Diagnosed for a folder that is no plan, or a file that is no model. */
+export const check = (options: CheckArguments, effects = SILENT): Answer => checkOnPaper(options, effects);
+
 /** `wafc verify`. @throws Diagnosed for a folder that is no plan. */
 export const verify = (options: VerifyOptions, effects = SILENT): Promise<Answer> =>
   verifyPlan({ seed: 0, ...options }, effects);
 
 export { loadModel } from './driver/compile.ts';
-export type { Answer, CompileArguments, Effects, VerifyArguments } from './driver/contract.ts';
+export type { Answer, CheckArguments, CompileArguments, Effects, VerifyArguments } from './driver/contract.ts';
 export { GRAPH_STEPS, PIPELINE, PLAN_STEPS } from './driver/pipeline.ts';
 export { report } from './driver/report.ts';
 export { Diagnosed, type Diagnostic, type Remedy } from './diag/diagnostic.ts';

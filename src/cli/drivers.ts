@@ -2,19 +2,27 @@
  * What the commands call. Each is one function of the driver layer; a command whose driver is not given does not
  * exist. cli.ts is the only place where real ones are put in.
  */
-import type { Answer, CompileArguments, Effects, ReportArguments, VerifyArguments } from '../driver/contract.ts';
+import type {
+  Answer,
+  CheckArguments,
+  CompileArguments,
+  Effects,
+  ReportArguments,
+  VerifyArguments,
+} from '../driver/contract.ts';
 import type { Recognised } from '../driver/structure.ts';
 import type { Target } from '../ir/target.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import type { PassRegistry } from '../pass/pass.ts';
 
-export type { Answer, CompileArguments, Effects, ReportArguments, VerifyArguments };
+export type { Answer, CheckArguments, CompileArguments, Effects, ReportArguments, VerifyArguments };
 
 type Driver<A> = (args: A, effects: Effects) => Promise<Answer> | Answer;
 
 export interface Drivers {
   readonly version: string;
   readonly compile?: Driver<CompileArguments>;
+  readonly check?: Driver<CheckArguments>;
   readonly verify?: Driver<VerifyArguments>;
   readonly report?: Driver<ReportArguments>;
   readonly openModel?: (path: string) => OnnxModel;

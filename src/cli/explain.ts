@@ -1,11 +1,30 @@
 /** `wafc explain`: what a diagnostic code means and what to do. */
 import { Command } from 'commander';
-import { CODES, type CodeEntry } from '../diag/codes.ts';
+import { CODES as OWN_CODES, type CodeEntry, type CodeTable } from '../diag/codes.ts';
 import { fail } from '../diag/diagnostic.ts';
 import { suggest } from '../util/suggest.ts';
+import { RULES } from '../verify/rules.ts';
 import { pairs } from '../util/table.ts';
 import { withExamples } from './arguments.ts';
 import type { Answer } from './drivers.ts';
+
+/** Rules of verifiers are codes, too. */
+const CODES: CodeTable = {
+  ...OWN_CODES,
+  ...Object.fromEntries(
+    RULES.flatMap(({ name, rules }) =>
+      Object.entries(rules).map(([id, holds]): [string, CodeEntry] => [`verify/${id}`, ruleEntry(name, id, holds)]),
+    ),
+  ),
+};
+
+function ruleEntry(family: string, id: string, holds: string): CodeEntry {
+  return {
+    title: `rule ${id} of ${family}: ${holds}`,
+    why: 'The rule is recomputed by code that shares nothing with the passes, from the program, or from the plan and its target alone.',
+    fix: 'A plan that was edited has to follow the rule; undo the change it names, or compile again. Where nothing was edited it is a fault of wafc: please report it.',
+  };
+}
 
 export function explainCommand(run: (answer: () => Answer, command: Command) => Promise<void>): Command {
   const command = new Command('explain')

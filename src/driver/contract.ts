@@ -58,6 +58,12 @@ export interface VerifyArguments {
   readonly input?: string;
 }
 
+export interface CheckArguments {
+  readonly plan: string;
+  /** The model whose weights the plan should hold, when it is not the plan's own model.onnx. */
+  readonly model?: string;
+}
+
 export interface ReportArguments {
   readonly plan: string;
   /** Writes the HTML page here, too. */

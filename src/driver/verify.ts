@@ -13,9 +13,7 @@ import { openOnnxruntime, type Oracle } from '../exec/onnxruntime.ts';
 import { PlacedModel } from '../exec/placed/model.ts';
 import { runGraph } from '../exec/reference.ts';
 import { bindDim, parseDim } from '../ir/dim.ts';
-import type { Program } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
-import { QUIET, runPasses } from '../pass/manager.ts';
 import { readPlan } from '../plan/read.ts';
 import type { Plan } from '../plan/types.ts';
 import { renderVerify } from '../report/verify-text.ts';
@@ -24,8 +22,7 @@ import { compareOps, narrowest } from './compare-ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkCoverage } from '../verify/coverage.ts';
 import { checkPlan } from '../verify/plan.ts';
-import { loadModel } from './compile.ts';
-import { GRAPH_STEPS } from './pipeline.ts';
+import { openPlanModel } from './plan-model.ts';
 import { readNpz } from '../tensor/npz.ts';
 
 /** References that narrow floats make are compared at 1e-4: another runtime orders its sums its own way. */
@@ -42,12 +39,8 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
       notes: ['a plan made with --no-weights has no numbers to verify', 'give the model with --model'],
     });
   }
-  const { graph, roles } = loadModel(modelPath, plan.mode.batch, bindingsOf(plan));
-  const tokens = tokenGraph(graph, roles, plan);
-  const constants = new Map([...tokens.constants].map(([v, c]) => [tokens.names[v], c]));
-  checks.push(
-    ...checkCoverage(plan, args.plan, (stage, weight) => constants.get(plan.stages[stage].weights[weight].name)),
-  );
+  const { graph, tokens, weightOf } = openPlanModel(plan, modelPath);
+  checks.push(...checkCoverage(plan, args.plan, weightOf));
   const placed = new PlacedModel(plan, args.plan);
   const oracle = args.against === undefined ? undefined : await openOnnxruntime(modelPath);
   const cases = casesFor(plan, args);
@@ -78,16 +71,6 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
     generation,
   };
   return { exitCode: passed ? 0 : 3, diagnostics: checks, text: () => renderVerify(result, plan), json: () => result };
-}
-
-const bindingsOf = (plan: Plan): Record<string, number> => {
-  const { bindings } = plan.options;
-  return typeof bindings === 'object' && bindings !== null ? (bindings as Record<string, number>) : {};
-};
-
-/** The token graph of the model: what the plan's stages are made of, run by the reference executor. */
-function tokenGraph(graph: Graph, roles: Program['roles'], plan: Plan): Graph {
-  return runPasses({ graph, roles, target: plan.target, mode: plan.mode }, GRAPH_STEPS, QUIET).graph;
 }
 
 interface Case {

@@ -1,0 +1,75 @@
+/**
+ * The invariants that verifiers hold programs and plans to, by family. An id is cited in the code that leans on the
+ * rule, stands in the diagnostics (`verify/P3`), and is explained by `wafc explain verify/P3`. The head of each
+ * verifier lists its own rules in these words; a test compares the two.
+ */
+export interface RuleFamily {
+  /** What is checked: `placement`. */
+  readonly name: string;
+  /** By id: what holds when the rule does. */
+  readonly rules: Readonly<Record<string, string>>;
+}
+
+export const RULES: readonly RuleFamily[] = [
+  {
+    name: 'graph',
+    rules: {
+      G1: 'tables agree: a name and a type per value, names unique',
+      G2: 'every id an op, an output or a table uses is in range',
+      G3: 'each value is defined once: as input, constant, capture or op output',
+      G4: 'an op comes after the ops that define what it reads (topological order); graph outputs are defined',
+      G5: 'known dims are integers >= 0',
+      G6: "a constant's type is its value's type, and its view lies inside its source",
+      G7: 'the op kind is registered and its version is one that the registry knows',
+      G8: "a body's captures name values of the graphs around it",
+    },
+  },
+  {
+    name: 'placement',
+    rules: {
+      P1: 'a region is a rectangle of whole cores inside the fabric',
+      P2: 'no two regions share a core',
+      P3: 'no region covers a core that must not be used',
+      P4: 'every stage is in exactly one region, and no other stages are',
+      P5: 'a region has the shape of the program of each of its stages',
+      P6: 'region i holds the stages of group i, in order',
+    },
+  },
+  {
+    name: 'fit',
+    rules: {
+      F1: 'every buffer ends within the SRAM of a core',
+      F2: 'no two buffers that are live at the same time overlap',
+      F3: "every buffer starts at a multiple of the target's alignment",
+      F4: 'the stated peak is where the highest buffer ends',
+      F5: 'every tensor of every stage has one buffer, large enough for the largest tile, for state once per sequence',
+      F6: 'a buffer is live whenever an op, the stage before or the stage after touches what it holds; residents always',
+      F7: 'code and stack are given what the target reserves',
+      F8: 'a reduction has room for what it receives; all of it when the merge needs the statistics first',
+      F9: 'one map per group; every buffer has a name of its own, and holds something the group has',
+    },
+  },
+  {
+    name: 'weights.bin',
+    rules: {
+      W1: 'weights.bin is there, unless the plan was made without weights',
+      W2: 'it has the length that the plan states',
+      W3: 'every blob has its SHA-256',
+      W4: 'the whole file has its SHA-256',
+    },
+  },
+  {
+    name: 'coverage',
+    rules: {
+      C1: 'every weight is a constant of the model, of the same elements',
+      C2: 'every element of a weight is in exactly one tile, and the file has all tiles',
+      C3: 'the elements of every tile are those of the constant, byte for byte',
+    },
+  },
+];
+
+/** What holds when rule `id` (`P3`) does; undefined for an id that is none. */
+export function ruleOf(id: string): string | undefined {
+  for (const { rules } of RULES) if (Object.hasOwn(rules, id)) return rules[id];
+  return undefined;
+}
