@@ -4,8 +4,9 @@
  * Before  a token graph (lift-tokens).
  * After   fact `stages`: host ops, stages in order (embed, layers, head), templates. Repetition is found by
  *         structure, so node names do not matter; a graph that repeats nothing is its own templates.
- * Skips   nothing.
+ * Skips   nothing: a graph without activations is an error.
  */
+import { fail } from '../../src/diag/diagnostic.ts';
 import type { Graph } from '../../src/ir/graph.ts';
 import type { IoRole, Stage, Template } from '../../src/ir/facts.ts';
 import type { OpId, ValueId } from '../../src/ir/ids.ts';
@@ -25,6 +26,7 @@ export default definePass({
     const { graph, roles } = program;
     const split = splitHost(graph, (v) => isRole(roles, graph.names[v], 'past'));
     const segments = segmentsOf(graph, split);
+    if (segments.length === 0) refuseHostOnly(graph);
     const stages: Stage[] = [];
     const templates: Template[] = [];
     const bySignature = new Map<string, number>();
@@ -50,6 +52,17 @@ export default definePass({
     return { ...program, stages: { host: [...split.before, ...split.after], stages, templates } };
   },
 });
+
+/** A graph of host arithmetic alone; the op that makes its first output is named. */
+function refuseHostOnly(graph: Graph): never {
+  const last = graph.ops.find((op) => op.outputs.includes(graph.outputs[0]));
+  fail({
+    code: 'map/no-stages',
+    message: `${graph.name} has nothing to place: no op multiplies, normalises or attends to activations`,
+    ...(last === undefined ? {} : { node: last.origin.node }),
+    notes: ['models that work have linear layers, norms or attention over token embeddings or fed features'],
+  });
+}
 
 const isRole = (roles: ReadonlyMap<string, IoRole>, name: string, kind: IoRole['kind']): boolean =>
   roles.get(name)?.kind === kind;

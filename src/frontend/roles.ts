@@ -75,13 +75,17 @@ function renameSymbols(graph: Graph, byName: ReadonlyMap<string, IoRole>, hasPas
     if (symbol !== undefined && !Object.hasOwn(renames, symbol)) renames[symbol] = as;
   };
   const [B, S, P] = [sym('B'), sym('S'), sym('P')];
+  // Without token ids, [B, S, F] floats are what a sequence is fed as.
+  const hasTokens = graph.inputs.some((v) => byName.get(graph.names[v])?.kind === 'tokens');
   const masked = hasPast || graph.inputs.some((v) => isStackedPast(graph, v)) ? addDims(P, S) : S;
   for (const kind of ['tokens', 'positions', 'past', 'mask', 'plain'] as const) {
     for (const v of graph.inputs) {
       if (byName.get(graph.names[v])?.kind !== kind) continue;
       const { shape } = graph.types[v];
       if (kind === 'plain') {
-        if (/batch/i.test(symbolAlone(shape[0]) ?? '')) claim(shape[0], B);
+        const features = isFloat(graph.types[v].dtype) && shape.length === 3 && !hasTokens;
+        if (features || /batch/i.test(symbolAlone(shape[0]) ?? '')) claim(shape[0], B);
+        if (features) claim(shape[1], S);
       } else if (kind === 'past') {
         claim(shape[0], B);
         claim(shape[2], P);

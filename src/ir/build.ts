@@ -59,6 +59,20 @@ export class GraphBuilder {
     return outputs;
   }
 
+  /** An op of another graph, with outputs of its own; `of` describes an output of the original. */
+  copy(op: Op, of: (output: ValueId) => { type: TensorType; name: string }): Map<ValueId, ValueId> {
+    const made = new Map<ValueId, ValueId>();
+    const outputs = op.outputs.map((o) => {
+      if (o === null) return null;
+      const { type, name } = of(o);
+      const copy = this.define(type, name);
+      made.set(o, copy);
+      return copy;
+    });
+    this.ops.push({ ...op, outputs });
+    return made;
+  }
+
   /** Gives `value` exactly this name; false where it is an input or constant, or has claimed another name already. */
   claimName(value: ValueId, name: string): boolean {
     if (this.names[value] === name) return true;

@@ -34,25 +34,36 @@ function liftOp(l: Lifter, op: Op): void {
   const inputs = op.inputs.filter((v): v is ValueId => v !== null);
   const onHost = inputs.every((v) => l.isControl(v));
   const trait = opFor(op.kind)?.trait;
-  if (op.kind === 'Shape') return l.set({ kind: 'control', table: false });
-  if (onHost) {
+  if (op.kind === 'Shape') return l.set({ kind: 'control', table: false, content: false });
+  const content = inputs.some((v) => {
+    const known = l.lifted.get(v);
+    return known?.kind === 'control' && known.content;
+  });
+  if (onHost && !(content && startsActivations(l, op))) {
     const rows = inputs.some((v) => {
       const known = l.lifted.get(v);
       return known?.kind === 'control' && known.table;
     });
     if (!rows || op.kind === 'Cast') {
       const table = rows || isTableLookup(l, op);
-      for (const [i] of op.outputs.entries()) l.set({ kind: 'control', table }, i);
+      for (const [i] of op.outputs.entries()) l.set({ kind: 'control', table, content }, i);
       return;
     }
     if (trait === 'view') {
-      for (const [i] of op.outputs.entries()) l.set({ kind: 'control', table: true }, i);
+      for (const [i] of op.outputs.entries()) l.set({ kind: 'control', table: true, content }, i);
       return;
     }
   }
   if (trait === 'view' && op.kind !== 'Where') return liftView(l);
   if (BINARY.has(op.kind)) return op.inputs.length === 1 ? liftCast(l) : liftBinary(l);
   liftKind(l, op);
+}
+
+/** Where features that are fed (an image's patches, embeddings made elsewhere) become activations: their first product with a weight, or norm. */
+function startsActivations(l: Lifter, op: Op): boolean {
+  if (op.kind === 'MatMul' || op.kind === 'Gemm')
+    return isFloat(l.graph.types[op.inputs[1] as ValueId].dtype) && l.isConstant(op.inputs[1] as ValueId);
+  return op.kind === 'Attention' || (Object.hasOwn(KINDS, op.kind) && KINDS[op.kind].becomes.endsWith('norm'));
 }
 
 /** Rows of a float matrix, by index: a word embedding, learned positions, or a table of rope angles. */

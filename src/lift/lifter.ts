@@ -9,7 +9,7 @@ import type { Dim } from '../ir/dim.ts';
 import type { IoRole } from '../ir/facts.ts';
 import type { Attrs, Graph, Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
-import type { DType } from '../ir/types.ts';
+import { type DType, isFloat } from '../ir/types.ts';
 import { pack } from '../tensor/pack.ts';
 import { fromNumbers } from '../tensor/tensor.ts';
 import type { Scores } from './attention.ts';
@@ -22,8 +22,11 @@ import { trimmed } from './trim.ts';
 
 /** What a value of the source graph is. */
 export type Lifted =
-  /** The host can compute it without activations; `table`: rows of a float table by index, maybe an embedding. */
-  | { readonly kind: 'control'; readonly table: boolean }
+  /**
+   * The host can compute it without activations; `table`: rows of a float table by index, maybe an embedding;
+   * `content`: it depends on what is fed as tokens or features, not only on lengths, positions and masks.
+   */
+  | { readonly kind: 'control'; readonly table: boolean; readonly content: boolean }
   | { readonly kind: 'data'; readonly form: Form }
   /** Before and after softmax; element i is score `at[i]`. */
   | {
@@ -65,12 +68,13 @@ export class Lifter {
     for (const v of graph.inputs) {
       this.copied.set(v, this.builder.input(graph.names[v], graph.types[v]));
       const role = this.roles.get(graph.names[v])?.kind;
+      const content = role === 'tokens' || (role === 'plain' && isFloat(graph.types[v].dtype));
       this.lifted.set(
         v,
-        role === 'past' ? { kind: 'data', form: this.pastForm(v) } : { kind: 'control', table: false },
+        role === 'past' ? { kind: 'data', form: this.pastForm(v) } : { kind: 'control', table: false, content },
       );
     }
-    for (const v of graph.constants.keys()) this.lifted.set(v, { kind: 'control', table: false });
+    for (const v of graph.constants.keys()) this.lifted.set(v, { kind: 'control', table: false, content: false });
     for (const op of graph.ops) {
       for (const v of op.outputs) if (v !== null) this.producers.set(v, op);
       for (const v of op.inputs) if (v !== null) this.useCount.set(v, (this.useCount.get(v) ?? 0) + 1);
@@ -213,17 +217,11 @@ export class Lifter {
   private readonly dims = new DimValues(this);
 
   private copyOp(op: Op): void {
-    const kept = op.outputs.map((o) => o as ValueId);
-    const outputs = this.builder.op({
-      kind: op.kind,
-      version: op.version,
-      inputs: op.inputs.map((i) => (i === null ? null : (this.copied.get(i) as ValueId))),
-      attrs: op.attrs,
-      types: kept.map((o) => this.graph.types[o]),
-      names: kept.map((o) => this.graph.names[o]),
-      origin: op.origin,
-    });
-    for (const [i, o] of kept.entries()) if (o !== null) this.copied.set(o, outputs[i]);
+    const outputs = this.builder.copy(
+      { ...op, inputs: op.inputs.map((i) => (i === null ? null : (this.copied.get(i) as ValueId))) },
+      (o) => ({ type: this.graph.types[o], name: this.graph.names[o] }),
+    );
+    for (const [o, copy] of outputs) this.copied.set(o, copy);
   }
 
   copyConstant(v: ValueId): ValueId {

@@ -77,3 +77,10 @@ describe.skipIf(!hasShared)('models of the issue', () => {
     });
   });
 });
+
+test.skipIf(!hasShared)('an image transformer is placed from its first norm on', async () => {
+  const plan = join(folder, 'vit');
+  const model = join(SHARED, 'models/exports/hfzoo/vit.ts17.onnx');
+  expect(await compiled({ model, target: 'mesh-16x16', output: plan })).toMatchObject({ fits: true, context: 17 });
+  await verified({ plan });
+});

@@ -77,6 +77,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'The model has an output that looks like a KV cache, but no attention reads what it holds.',
     fix: 'Drop the output from the model if nothing needs it.',
   },
+  'map/no-stages': {
+    title: 'a graph with nothing to place',
+    why: 'What only reshapes, moves or adds up inputs is host arithmetic. Stages begin where token embeddings or fed features meet a weight, a norm or attention, and this graph has no such op.',
+    fix: 'Compile the model that this graph was cut from, or run it on the host.',
+  },
   'map/unsupported': {
     title: 'an op has no way to be cut over cores',
     why: 'There is no sharding rule for this form of the op.',

@@ -6,6 +6,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail } from '../../diag/diagnostic.ts';
+import type { IoRole } from '../../ir/facts.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { StepInput } from '../../ir/program.ts';
 import { type DType, isFloat } from '../../ir/types.ts';
@@ -87,11 +88,13 @@ export class PlacedModel {
   }
 
   private lengths(feeds: ReadonlyMap<string, Tensor>, { resident }: CallOptions): Lengths {
-    const tokens = this.plan.inputs.find(({ role }) => role.kind === 'tokens');
+    const { mode } = this.plan;
+    const tokens = this.plan.inputs.find(({ role, shape }) => role.kind === 'tokens' || isFeatures(role, shape));
     const ids = tokens && feeds.get(tokens.name);
-    if (ids === undefined)
-      fail({ code: 'exec/missing', message: `expected token ids for input ${tokens?.name ?? '(none)'}, found none` });
-    const [batch, given] = ids.shape;
+    if (tokens !== undefined && ids === undefined)
+      fail({ code: 'exec/missing', message: `expected tokens for input ${tokens.name}, found none` });
+    // An image has no length of its own: the plan has it.
+    const [batch, given] = ids?.shape ?? [mode.batch, mode.context];
     const pastIo = this.plan.inputs.find(({ role }) => role.kind === 'past');
     const skip = pastIo === undefined ? (resident ?? 0) : 0;
     const sequence = given - skip;
@@ -102,7 +105,6 @@ export class PlacedModel {
         notes: ['a model without past inputs is given the whole sequence, resident positions included'],
       });
     const past = resident ?? (pastIo ? (feeds.get(pastIo.name)?.shape[2] ?? 0) : 0);
-    const { mode } = this.plan;
     if (batch !== mode.batch)
       fail({
         code: 'exec/batch',
@@ -190,6 +192,10 @@ export class PlacedModel {
     );
   }
 }
+
+/** Embeddings made elsewhere, fed in place of ids: [B, S, F] with an open S. */
+const isFeatures = (role: IoRole, shape: readonly (number | string)[]): boolean =>
+  role.kind === 'plain' && shape.length === 3 && typeof shape[1] === 'string';
 
 /** What leaves the wafer is of the model's own float type. */
 const typed = (value: Tensor, dtype: DType): Tensor =>
