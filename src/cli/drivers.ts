@@ -4,6 +4,7 @@
  */
 import type {
   Answer,
+  BenchArguments,
   CheckArguments,
   CompileArguments,
   Effects,
@@ -15,7 +16,7 @@ import type { Target } from '../ir/target.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import type { PassRegistry } from '../pass/pass.ts';
 
-export type { Answer, CheckArguments, CompileArguments, Effects, ReportArguments, VerifyArguments };
+export type { Answer, BenchArguments, CheckArguments, CompileArguments, Effects, ReportArguments, VerifyArguments };
 
 type Driver<A> = (args: A, effects: Effects) => Promise<Answer> | Answer;
 
@@ -25,6 +26,7 @@ export interface Drivers {
   readonly check?: Driver<CheckArguments>;
   readonly verify?: Driver<VerifyArguments>;
   readonly report?: Driver<ReportArguments>;
+  readonly bench?: Driver<BenchArguments>;
   readonly openModel?: (path: string) => OnnxModel;
   /** The architecture of an opened model; without it `wafc inspect` says what is in the file only. */
   readonly recognise?: (model: OnnxModel, patient: boolean) => Promise<Recognised>;

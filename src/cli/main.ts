@@ -7,6 +7,7 @@ import { Diagnosed, type Diagnostic } from '../diag/diagnostic.ts';
 import { errorDocument, renderDiagnostics } from '../diag/render.ts';
 import { BrokenInvariant } from '../pass/manager.ts';
 import { type CommonOptions, withCommon, withExamples } from './arguments.ts';
+import { benchCommand } from './bench.ts';
 import { checkCommand } from './check.ts';
 import { compileCommand } from './compile.ts';
 import type { Answer, Drivers, Effects } from './drivers.ts';
@@ -95,12 +96,13 @@ function buildProgram(drivers: Drivers, io: Io, show: Show): Command {
       now: io.now,
     };
   };
-  const { compile, check, verify, report, openModel, recognise, knowsOp, passes, targets } = drivers;
+  const { compile, check, verify, report, bench, openModel, recognise, knowsOp, passes, targets } = drivers;
   const commands: Command[] = [];
   if (compile) commands.push(compileCommand((args, c) => show(() => compile(args, effects(c)), c)));
   if (check) commands.push(checkCommand((args, c) => show(() => check(args, effects(c)), c)));
   if (verify) commands.push(verifyCommand((args, c) => show(() => verify(args, effects(c)), c)));
   if (report) commands.push(reportCommand((args, c) => show(() => report(args, effects(c)), c)));
+  if (bench) commands.push(benchCommand((args, c) => show(() => bench(args, effects(c)), c)));
   if (openModel) commands.push(inspectCommand({ openModel, recognise, knowsOp }, show));
   if (targets) commands.push(targetsCommand(targets, show));
   if (passes) commands.push(passesCommand(passes, show));

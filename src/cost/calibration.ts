@@ -1,82 +1,104 @@
 /**
- * The measurements behind constants.ts and the fit that leads from one to the other. Only these six rows were used;
- * WaferLLM, OSDI 2025, table 4 (WSE-2, 4K context, cycles at its 1.1 GHz); shapes from its repository.
+ * The measurements behind constants.ts and the fits that lead from one to the other (`wafc bench calibrate` prints
+ * them). Only these rows were used: WaferLLM, OSDI 2025, tables 4 (decode) and 3 (prefill), WSE-2, 4K context, at its
+ * 1.1 GHz; shapes from its repository.
  */
-import { CALIBRATION_LAYER, FITTED_CYCLES_PER_MAC, FITTED_LAYER_OVERHEAD } from './constants.ts';
-import { middleAllReduce, totalOf } from './line.ts';
+import type { Target } from '../ir/target.ts';
+import { costPublished, publishedCycles, type PublishedRow, sharesOf } from './published.ts';
 
-/** One decoder layer of the published plan, padded, without grouped queries, on a `side` x `side` region. */
-export interface PublishedRow {
-  readonly model: string;
-  readonly side: number;
-  /** Groups of the reduction tree. */
-  readonly groups: number;
-  readonly dim: number;
-  readonly ffn: number;
-  readonly context: number;
-  /** Measured: 1.1e9 / (tokens per second) / layers. */
-  readonly cycles: number;
-}
+const CLOCK = { clockGHz: 1.1 } as const;
+const LLAMA = { model: 'LLaMA3-8B', layers: 32, ...CLOCK } as const;
+const QWEN = { model: 'QWen2-72B', layers: 80, ...CLOCK } as const;
 
 export const CALIBRATION_ROWS: readonly PublishedRow[] = [
-  { model: 'LLaMA3-8B', side: 420, groups: 20, dim: 4200, ffn: 14700, context: 4200, cycles: 12732 },
-  { model: 'LLaMA3-8B', side: 540, groups: 20, dim: 4320, ffn: 14580, context: 4320, cycles: 13742 },
-  { model: 'LLaMA3-8B', side: 660, groups: 22, dim: 4620, ffn: 14520, context: 4620, cycles: 15323 },
-  { model: 'QWen2-72B', side: 420, groups: 20, dim: 8400, ffn: 29820, context: 4200, cycles: 16375 },
-  { model: 'QWen2-72B', side: 540, groups: 20, dim: 8640, ffn: 29700, context: 4320, cycles: 16681 },
-  { model: 'QWen2-72B', side: 660, groups: 22, dim: 8580, ffn: 29700, context: 4620, cycles: 17469 },
+  { ...LLAMA, grid: 420, groups: 20, dim: 4200, ffn: 14700, seq: 4200, tokensPerSecond: 2699.9 },
+  { ...LLAMA, grid: 540, groups: 20, dim: 4320, ffn: 14580, seq: 4320, tokensPerSecond: 2501.5 },
+  { ...LLAMA, grid: 660, groups: 22, dim: 4620, ffn: 14520, seq: 4620, tokensPerSecond: 2243.3 },
+  { ...QWEN, grid: 420, groups: 20, dim: 8400, ffn: 29820, seq: 4200, tokensPerSecond: 839.7 },
+  { ...QWEN, grid: 540, groups: 20, dim: 8640, ffn: 29700, seq: 4320, tokensPerSecond: 824.3 },
+  { ...QWEN, grid: 660, groups: 22, dim: 8580, ffn: 29700, seq: 4620, tokensPerSecond: 787.1 },
 ];
 
-/** Ten all-reduces one after another, by length in f16 words (`decode_struct`). */
-export function publishedLengths({ dim: d, ffn: f, context: s, side: p }: PublishedRow): number[] {
-  const lengths = [1, (3 * d) / p, s / p, 1, 1, d / p, d / p, 1, (2 * f) / p, d / p];
-  if (lengths.length !== CALIBRATION_LAYER.collectives) throw new Error('the published layer has 10 all-reduces');
-  return lengths;
-}
+/** Whether the rows cover a plan: sides 360 to 660, contexts about 4K. Elsewhere a prediction is an extrapolation. */
+export const isCalibrated = ({ grid, seq }: Pick<PublishedRow, 'grid' | 'seq'>): boolean =>
+  grid >= 360 && grid <= 660 && seq >= 3072 && seq <= 6144;
 
-/** Cycles of the layer's all-reduces by the closed form, two f16 words a wavelet. */
-export function publishedCommunication(row: PublishedRow): number {
-  const line = { cores: row.side, stride: 1, hopCycles: 1, rampCycles: 2 };
-  const group = Math.ceil(row.side / row.groups);
-  return publishedLengths(row).reduce(
-    (n, words) => n + totalOf(middleAllReduce(line, Math.ceil(words / 2), group, 1)),
-    0,
-  );
-}
+/** Predicted cycles of a token: the layer's ops, one after another, times the layers. */
+export const predictedToken = (row: PublishedRow, target: Target): number =>
+  row.layers * sharesOf(costPublished(row, target)).cycles;
 
-/** 4 d^2 + 3 d f of weights and 2 s d of attention, on the cores of the region. */
-export const publishedMacsPerCore = ({ dim: d, ffn: f, context: s, side: p }: PublishedRow): number =>
-  (4 * d * d + 3 * d * f + 2 * s * d) / (p * p);
-
-/** Predicted cycles of the layer: what the constants make of it. */
-export const predictedLayer = (row: PublishedRow): number =>
-  publishedCommunication(row) + FITTED_CYCLES_PER_MAC * publishedMacsPerCore(row) + FITTED_LAYER_OVERHEAD;
-
+/** Two unknowns and how far each row is from what they give: (predicted - measured) / measured. */
 export interface Fit {
-  readonly cyclesPerMac: number;
-  readonly layerOverhead: number;
-  /** (predicted - measured) / measured, by row. */
+  readonly slope: number;
+  readonly offset: number;
   readonly residuals: readonly number[];
 }
 
-/** Least squares of relative errors over `rows`, two unknowns. */
-export function fitConstants(rows: readonly PublishedRow[]): Fit {
-  let [xx, x1, one, xy, y1] = [0, 0, 0, 0, 0];
-  const points = rows.map((row) => ({
-    x: publishedMacsPerCore(row),
-    y: row.cycles - publishedCommunication(row),
-    weight: 1 / row.cycles ** 2,
-  }));
-  for (const { x, y, weight } of points) {
+interface Point {
+  /** measured = slope x + offset z + known. */
+  readonly x: number;
+  readonly z: number;
+  readonly known: number;
+  readonly measured: number;
+}
+
+/** Least squares of relative errors. */
+function leastSquares(points: readonly Point[]): Fit {
+  let [xx, xz, zz, xy, zy] = [0, 0, 0, 0, 0];
+  for (const { x, z, known, measured } of points) {
+    const weight = 1 / measured ** 2;
+    const y = measured - known;
     xx += weight * x * x;
-    x1 += weight * x;
-    one += weight;
+    xz += weight * x * z;
+    zz += weight * z * z;
     xy += weight * x * y;
-    y1 += weight * y;
+    zy += weight * z * y;
   }
-  const determinant = xx * one - x1 * x1;
-  const cyclesPerMac = (xy * one - y1 * x1) / determinant;
-  const layerOverhead = (xx * y1 - x1 * xy) / determinant;
-  const residuals = points.map(({ x, y }, i) => (cyclesPerMac * x + layerOverhead - y) / rows[i].cycles);
-  return { cyclesPerMac, layerOverhead, residuals };
+  const determinant = xx * zz - xz * xz;
+  const slope = (xy * zz - zy * xz) / determinant;
+  const offset = (xx * zy - xz * xy) / determinant;
+  const residuals = points.map(({ x, z, known, measured }) => (slope * x + offset * z + known) / measured - 1);
+  return { slope, offset, residuals };
+}
+
+/** Cycles of a multiply-accumulate (slope) and overhead of a layer (offset); communication by its closed forms. */
+export function fitDecode(rows: readonly PublishedRow[], target: Target): Fit {
+  return leastSquares(
+    rows.map((row) => {
+      const { communication, macs } = sharesOf(costPublished(row, target));
+      return { x: macs, z: 1, known: communication, measured: publishedCycles(row) / row.layers };
+    }),
+  );
+}
+
+/** A prompt that took all layers on one square region: tokens of the prompt per second. */
+export type PrefillRow = Omit<PublishedRow, 'groups'>;
+
+/** Prompts of 4096 tokens, padded like the context. */
+export const PREFILL_ROWS: readonly PrefillRow[] = [
+  { ...LLAMA, grid: 480, dim: 4320, ffn: 14400, seq: 4320, tokensPerSecond: 20320.6 },
+  { ...LLAMA, grid: 600, dim: 4200, ffn: 14400, seq: 4200, tokensPerSecond: 25037.2 },
+  { ...LLAMA, grid: 720, dim: 4320, ffn: 14400, seq: 4320, tokensPerSecond: 27686.5 },
+];
+const PROMPT_TOKENS = 4096;
+/** Q, K, V, scores, values, O, gate, up, down. */
+const PREFILL_PRODUCTS = 9;
+
+/** Cycles that a prompt takes in one layer as published. */
+export const prefillCycles = ({ clockGHz, tokensPerSecond, layers }: PrefillRow): number =>
+  (PROMPT_TOKENS * clockGHz * 1e9) / tokensPerSecond / layers;
+
+/**
+ * MeshGEMM (OSDI 2025, section 5): every product is `grid` steps of multiply and shift. Slope: cycles of a
+ * multiply-accumulate; offset: cycles of a step beside them. Our plans do not run it (a prompt streams through the
+ * regions, token by token, on the program of decode), so these two enter no plan: they say what a published prefill costs.
+ */
+export function fitPrefill(rows: readonly PrefillRow[]): Fit {
+  return leastSquares(
+    rows.map((row) => {
+      const { dim: d, ffn: f, seq: s, grid } = row;
+      const macs = (s * (4 * d * d + 3 * d * f) + 2 * s * s * d) / (grid * grid);
+      return { x: macs, z: PREFILL_PRODUCTS * grid, known: 0, measured: prefillCycles(row) };
+    }),
+  );
 }

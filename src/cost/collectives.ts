@@ -123,11 +123,18 @@ export interface CollectiveCost extends Spent {
   readonly bound: number;
 }
 
+export interface CollectivePlace {
+  readonly shape: RegionShape;
+  readonly target: Target;
+  /** All-reduces take WaferLLM's K = 2 tree with groups of this many cores, not the cheapest algorithm. */
+  readonly treeGroup?: number;
+}
+
 /** `wavelets` = payload of one core's inputs. The bound counts sums as free and takes each line by itself. */
 export function collectiveCost(
   op: Pick<CollectiveOp, 'op' | 'axes' | 'combine'>,
   wavelets: number,
-  { shape, target }: { readonly shape: RegionShape; readonly target: Target },
+  { shape, target, treeGroup }: CollectivePlace,
 ): CollectiveCost {
   const lines = linesOf(op.axes, shape, target);
   const turns = target.colors.switchable.length >= 2;
@@ -136,7 +143,10 @@ export function collectiveCost(
   let payload = wavelets;
   const names: string[] = [];
   for (const line of lines) {
-    const cost = lineCost(op, line, { payload, turns });
+    const cost =
+      treeGroup !== undefined && op.op === 'all_reduce'
+        ? treeCost(line, payload, { group: treeGroup, combine: op.combine ?? 'sum' })
+        : lineCost(op, line, { payload, turns });
     spent = addSpent(spent, cost);
     bound += lineBound(op.op, line, payload);
     names.push(cost.algorithm);
@@ -145,6 +155,13 @@ export function collectiveCost(
   }
   return { ...spent, algorithm: names.join('+') || 'none', bound };
 }
+
+/** The published all-reduce, which a plan of ours takes only where nothing is cheaper. */
+const treeCost = (line: Line, wavelets: number, { group, combine }: { group: number; combine: Combine }): LineCost => ({
+  algorithm: 'middle-two-phase',
+  group,
+  ...forms.middleAllReduce(line, wavelets, group, COMBINE_CYCLES[combine]),
+});
 
 function lineCost(
   { op, combine }: Pick<CollectiveOp, 'op' | 'combine'>,

@@ -18,9 +18,30 @@ export const FITTED_LAYER_OVERHEAD = 6200;
 /** Operations of the layer behind those rows: WaferLLM repository, `decode_struct`. */
 export const CALIBRATION_LAYER = { collectives: 10, gemvs: 7, vectors: 8 } as const;
 
-/** Assumed: the overhead is the same for each of the layer's operations, so that removing one pays. */
-export const OVERHEAD_CYCLES =
-  FITTED_LAYER_OVERHEAD / (CALIBRATION_LAYER.collectives + CALIBRATION_LAYER.gemvs + CALIBRATION_LAYER.vectors);
+/** Cycles of software that an op costs beside its wavelets and multiplications. */
+export interface Overhead {
+  readonly collective: number;
+  /** Of a matrix product, and of a vector operation. */
+  readonly compute: number;
+}
+
+/** The kinds of ops that the overhead is shared among. */
+const COLLECTIVES = CALIBRATION_LAYER.collectives;
+const COMPUTES = CALIBRATION_LAYER.gemvs + CALIBRATION_LAYER.vectors;
+
+/**
+ * The fit gives one number for a whole layer; how it is shared out is an assumption. `even`, the default, gives each
+ * of the layer's operations the same, so that removing one pays. The other two are the extremes: `wafc bench waferllm`
+ * prints what they would change, and no plan is made with them.
+ */
+export const OVERHEAD_SPLITS = {
+  even: {
+    collective: FITTED_LAYER_OVERHEAD / (COLLECTIVES + COMPUTES),
+    compute: FITTED_LAYER_OVERHEAD / (COLLECTIVES + COMPUTES),
+  },
+  collectives: { collective: FITTED_LAYER_OVERHEAD / COLLECTIVES, compute: 0 },
+  compute: { collective: 0, compute: FITTED_LAYER_OVERHEAD / COMPUTES },
+} as const satisfies Record<string, Overhead>;
 
 /**
  * How much slower than its SIMD rate a core multiplies: 2.92 for 16-bit and smaller types (the fit). Assumed to hold

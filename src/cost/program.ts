@@ -6,7 +6,7 @@ import { type CollectiveOp, type ComputeOp, isCollective, type RegionProgram, ty
 import type { Target } from '../ir/target.ts';
 import { collectiveCost } from './collectives.ts';
 import { productCost, type VectorCost, vectorCost } from './compute.ts';
-import { EXP_PASSES, OVERHEAD_CYCLES, SCALAR_DIVISION_CYCLES } from './constants.ts';
+import { EXP_PASSES, type Overhead, OVERHEAD_SPLITS, SCALAR_DIVISION_CYCLES } from './constants.ts';
 import { tileBytes, tileElements, tileShape, wireBytes } from './tile.ts';
 import { binaryPasses, unaryPasses } from './passes.ts';
 
@@ -30,14 +30,23 @@ export interface OpCost {
   readonly terms: readonly CostTerm[];
 }
 
+/** For comparisons: nothing here is chosen when plans are made. */
+export interface CostOptions {
+  readonly overhead?: Overhead;
+  /** All-reduces by WaferLLM's tree with groups of this many cores. */
+  readonly treeGroup?: number;
+}
+
 interface Place {
   readonly program: RegionProgram;
   readonly target: Target;
+  readonly overhead: Overhead;
+  readonly treeGroup?: number;
 }
 
 /** One entry per op, in order. Attention is charged for the full context. */
-export function costProgram(program: RegionProgram, target: Target): OpCost[] {
-  const place = { program, target };
+export function costProgram(program: RegionProgram, target: Target, options: CostOptions = {}): OpCost[] {
+  const place = { overhead: OVERHEAD_SPLITS.even, ...options, program, target };
   return program.ops.map((op, index) => ({
     op: index,
     ...(isCollective(op) ? collective(op, place) : compute(op, place)),
@@ -59,17 +68,17 @@ function made(terms: readonly CostTerm[], rest: Pick<Cost, 'bound' | 'boundBy'> 
   return { macs: 0, ...rest, bound: Math.min(cycles, Math.ceil(rest.bound)), cycles, terms: whole };
 }
 
-function collective(op: CollectiveOp, { program, target }: Place): Cost {
+function collective(op: CollectiveOp, { program, target, overhead, ...rest }: Place): Cost {
   const bytes = op.inputs.reduce((n, t) => n + wireBytes(program.tensors[t], program.shape), 0);
   const wavelets = Math.ceil(bytes / target.waveletBytes);
-  const cost = collectiveCost(op, wavelets, { shape: program.shape, target });
-  const overhead = cost.algorithm === 'none' ? 0 : OVERHEAD_CYCLES;
+  const cost = collectiveCost(op, wavelets, { shape: program.shape, target, ...rest });
+  const software = cost.algorithm === 'none' ? 0 : overhead.collective;
   return made(
     [
       { what: 'wavelets', cycles: cost.stream },
       { what: 'hops', cycles: cost.distance },
       { what: 'ramps', cycles: cost.depth },
-      { what: 'software', cycles: overhead },
+      { what: 'software', cycles: software },
     ],
     {
       bound: cost.bound,
@@ -106,7 +115,7 @@ function compute(op: ComputeOp, place: Place): Cost {
       const cycles = op.inputs.map((x) => vectorOf(place, x, { passes: 1, reads: 1 }));
       const scalars = 2 * rowsOf(place, op.sums) * SCALAR_DIVISION_CYCLES;
       const sum = cycles.reduce((n, c) => n + c.cycles, scalars);
-      return made(vectorTerms(sum), { ...cycles[0], bound: cycles.reduce((n, c) => n + c.bound, 0) });
+      return made(vectorTerms(sum, place), { ...cycles[0], bound: cycles.reduce((n, c) => n + c.bound, 0) });
     }
     case 'layer_apply': {
       const passes = 2 + (op.gamma === null ? 0 : 1) + (op.beta === null ? 0 : 1);
@@ -149,17 +158,17 @@ function vectorOf({ program, target }: Place, t: T, { passes, reads, scalars = 0
  * The fitted overhead of a vector operation already holds the short vectors of the calibration plans (up to about 35
  * elements a core), so work is charged where it exceeds that.
  */
-const vectorTerms = (cycles: number): CostTerm[] => [
+const vectorTerms = (cycles: number, { overhead }: Pick<Place, 'overhead'>): CostTerm[] => [
   { what: 'vector', cycles },
-  { what: 'software', cycles: Math.max(0, OVERHEAD_CYCLES - cycles) },
+  { what: 'software', cycles: Math.max(0, overhead.compute - cycles) },
 ];
 
 function vector(place: Place, t: T, work: VectorWork): Cost {
   const cost = vectorOf(place, t, work);
-  return made(vectorTerms(cost.cycles), cost);
+  return made(vectorTerms(cost.cycles, place), cost);
 }
 
-function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target }: Place): Cost {
+function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target, overhead }: Place): Cost {
   const { tensors, shape } = program;
   const [x, weight, out] = [tensors[op.x], tensors[op.weight], tensors[op.out]];
   const elements = tileElements(weight, shape);
@@ -171,7 +180,7 @@ function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target }: Place
     [
       { what: 'multiply', cycles: multiply },
       { what: 'unpack', cycles: unpack },
-      { what: 'software', cycles: OVERHEAD_CYCLES },
+      { what: 'software', cycles: overhead.compute },
     ],
     { bound, boundBy, macs },
   );
@@ -181,7 +190,7 @@ function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target }: Place
  * Two products and a softmax over the core's own positions: queries against keys, weights against values. Every
  * query feature meets every position once, and so does every output feature.
  */
-function attend(op: Extract<ComputeOp, { op: 'attend' }>, { program, target }: Place): Cost {
+function attend(op: Extract<ComputeOp, { op: 'attend' }>, { program, target, overhead }: Place): Cost {
   const { tensors, shape } = program;
   const tileOf = (t: T): number[] => tileShape(tensors[t], shape);
   const [tokens, queryFeatures] = tileOf(op.q);
@@ -204,8 +213,8 @@ function attend(op: Extract<ComputeOp, { op: 'attend' }>, { program, target }: P
     [
       { what: 'multiply', cycles: scores.multiply + mixed.multiply },
       { what: 'unpack', cycles: scores.unpack + mixed.unpack },
-      { what: 'software', cycles: 2 * OVERHEAD_CYCLES },
-      ...vectorTerms(softmax.cycles),
+      { what: 'software', cycles: 2 * overhead.compute },
+      ...vectorTerms(softmax.cycles, { overhead }),
     ],
     {
       bound: scores.bound + mixed.bound + softmax.bound,

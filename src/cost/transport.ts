@@ -4,7 +4,7 @@
  */
 import type { Target } from '../ir/target.ts';
 import type { Rect } from '../target/cores.ts';
-import { OVERHEAD_CYCLES } from './constants.ts';
+import { type Overhead, OVERHEAD_SPLITS } from './constants.ts';
 
 export interface SendCost {
   /** Calibrated estimate. */
@@ -31,7 +31,11 @@ const gap = (a: number, aSize: number, b: number, bSize: number): number =>
  * activation is on all of them). Time of one multicast: B + hops + 2 T_R + 1 (HPDC 2024, broadcast), plus the
  * software overhead of a collective (assumed).
  */
-export function sendCost({ from, to, bytes }: { from: Rect; to: Rect; bytes: number }, target: Target): SendCost {
+export function sendCost(
+  { from, to, bytes }: { from: Rect; to: Rect; bytes: number },
+  target: Target,
+  overhead: Overhead = OVERHEAD_SPLITS.even,
+): SendCost {
   const { hopCycles, rampCycles, waveletBytes } = target;
   const lanes = Math.min(from.height, to.height);
   const wavelets = Math.ceil(Math.ceil(bytes / lanes) / waveletBytes);
@@ -45,7 +49,7 @@ export function sendCost({ from, to, bytes }: { from: Rect; to: Rect; bytes: num
     { what: 'wavelets', cycles: share * wavelets },
     { what: 'hops', cycles: hops * hopCycles },
     { what: 'ramps', cycles: ramps },
-    { what: 'software', cycles: Math.ceil(OVERHEAD_CYCLES) },
+    { what: 'software', cycles: Math.ceil(overhead.collective) },
   ];
   return {
     cycles: terms.reduce((n, t) => n + t.cycles, 0),

@@ -64,6 +64,12 @@ export interface CheckArguments {
   readonly model?: string;
 }
 
+export interface BenchArguments {
+  readonly what: 'waferllm' | 'calibrate';
+  /** Further published rows. */
+  readonly csv?: string;
+}
+
 export interface ReportArguments {
   readonly plan: string;
   /** Writes the HTML page here, too. */

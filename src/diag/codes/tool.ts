@@ -2,6 +2,11 @@
 import type { CodeTable } from '../codes.ts';
 
 export const TOOL_CODES: CodeTable = {
+  'bench/csv': {
+    title: 'a file of published rows cannot be used',
+    why: 'Rows are scored as they are given; a column that is missing or a field that is no number would score nothing.',
+    fix: 'Give a header with model,layers,dim,ffn,seq,grid,groups,tok_s,clock_ghz (others are ignored), and a decode measurement a line.',
+  },
   'cli/unknown-code': {
     title: 'there is no such diagnostic code',
     why: 'Codes are printed in brackets after the severity: error[fit/sram].',
