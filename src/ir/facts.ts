@@ -2,6 +2,7 @@
 import type { Graph } from './graph.ts';
 import type { OpId, ValueId } from './ids.ts';
 import type { RegionProgram } from './program.ts';
+import type { Routing } from './routing.ts';
 import type { Target } from './target.ts';
 
 /** What a graph input or output means to the host. */
@@ -59,6 +60,12 @@ export interface Region {
   readonly y: number;
   readonly width: number;
   readonly height: number;
+  /**
+   * Columns and rows of the fabric, ascending, that the region passes over because a core there must not be used; its
+   * own columns and rows are the next ones that are left. Absent = none.
+   */
+  readonly skippedColumns?: readonly number[];
+  readonly skippedRows?: readonly number[];
 }
 /** One program per template; regions that hold the template have the program's shape. */
 export interface Mapping {
@@ -93,6 +100,8 @@ export interface ScheduledOp {
   readonly boundBy: 'compute' | 'sram' | 'latency' | 'bandwidth';
   /** Of collectives. */
   readonly algorithm?: string;
+  /** Those of `cycles` that writing routes and queues takes before the op. */
+  readonly reset?: number;
 }
 /** Predicted cycles of a step (a token in stream mode, a sequence in whole mode); see src/cost. */
 export interface Schedule {
@@ -110,7 +119,7 @@ export interface Schedule {
   readonly cyclesPerStep: { readonly calibrated: number; readonly bound: number };
 }
 
-export const FACTS = ['stages', 'mapping', 'placement', 'memory', 'schedule'] as const;
+export const FACTS = ['stages', 'mapping', 'placement', 'memory', 'routing', 'schedule'] as const;
 export type Fact = (typeof FACTS)[number];
 
 export interface Program {
@@ -122,6 +131,7 @@ export interface Program {
   readonly mapping?: Mapping;
   readonly placement?: Placement;
   readonly memory?: Memory;
+  readonly routing?: Routing;
   readonly schedule?: Schedule;
 }
 export type With<F extends Fact> = Program & { readonly [K in F]-?: NonNullable<Program[K]> };
