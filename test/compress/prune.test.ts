@@ -1,0 +1,223 @@
+/** Selection against sorting, SparseGPT against its definition, ratios against the formula. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { applyMask, nonZerosByTile } from '../../src/compress/prune/apply.ts';
+import { countOutliers, magnitudeScores, owlSparsities, wandaScores } from '../../src/compress/prune/scores.ts';
+import { selectMask, type Structure } from '../../src/compress/prune/select.ts';
+import { sparseGpt } from '../../src/compress/prune/sparsegpt.ts';
+import { randomStream } from '../../src/util/rng.ts';
+
+const part = (n: number, parts: number, i: number): number => Math.floor((i * n) / parts);
+
+/** The sets of a structure as lists of indices, and how many of each go. */
+function setsOf(rows: number, cols: number, s: Structure): { set: number[]; drop: number }[] {
+  const box = (r0: number, r1: number, c0: number, c1: number): number[] =>
+    Array.from({ length: (r1 - r0) * (c1 - c0) }, (_, i) => {
+      const width = c1 - c0;
+      return (r0 + Math.floor(i / width)) * cols + c0 + (i % width);
+    });
+  if (s.kind === 'layer') return [{ set: box(0, rows, 0, cols), drop: Math.floor(rows * cols * s.sparsity) }];
+  const all: { set: number[]; drop: number }[] = [];
+  if (s.kind === 'row')
+    for (let r = 0; r < rows; r++) all.push({ set: box(r, r + 1, 0, cols), drop: Math.floor(cols * s.sparsity) });
+  if (s.kind === 'n:m')
+    for (let r = 0; r < rows; r++)
+      for (let c = 0; c < cols; c += s.of) {
+        const set = box(r, r + 1, c, Math.min(c + s.of, cols));
+        all.push({ set, drop: Math.floor((set.length * (s.of - s.keep)) / s.of) });
+      }
+  let before = 0;
+  if (s.kind === 'tile')
+    for (let i = 0; i < s.rowParts; i++)
+      for (let j = 0; j < s.colParts; j++) {
+        const set = box(
+          part(rows, s.rowParts, i),
+          part(rows, s.rowParts, i + 1),
+          part(cols, s.colParts, j),
+          part(cols, s.colParts, j + 1),
+        );
+        const after = before + set.length;
+        all.push({ set, drop: Math.floor(after * s.sparsity) - Math.floor(before * s.sparsity) });
+        before = after;
+      }
+  return all;
+}
+
+const sparsity = fc.double({ min: 0, max: 1, noNaN: true });
+const structure: fc.Arbitrary<Structure> = fc.oneof(
+  fc.record({ kind: fc.constant('layer' as const), sparsity }),
+  fc.record({ kind: fc.constant('row' as const), sparsity }),
+  fc.record({
+    kind: fc.constant('tile' as const),
+    sparsity,
+    rowParts: fc.integer({ min: 1, max: 4 }),
+    colParts: fc.integer({ min: 1, max: 4 }),
+  }),
+  fc.constantFrom<Structure>({ kind: 'n:m', keep: 2, of: 4 }, { kind: 'n:m', keep: 1, of: 4 }),
+);
+
+test('the lowest of every set go, first ones first among equals', () => {
+  const score = fc.oneof(
+    fc.constantFrom(0, 1, 1e-40, 3.4e38),
+    fc.float({ min: 0, noNaN: true, noDefaultInfinity: true }),
+  );
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 9 }),
+      fc.integer({ min: 1, max: 9 }),
+      structure,
+      fc.infiniteStream(score),
+      (rows, cols, s, stream) => {
+        const scores = Float32Array.from({ length: rows * cols }, () => stream.next().value);
+        const expected = new Uint8Array(rows * cols).fill(1);
+        for (const { set, drop } of setsOf(rows, cols, s))
+          for (const i of [...set].sort((a, b) => scores[a] - scores[b] || a - b).slice(0, drop)) expected[i] = 0;
+        expect([...selectMask(scores, { rows, cols }, s)]).toEqual([...expected]);
+      },
+    ),
+  );
+});
+
+test('scores that are no importance are refused', () => {
+  for (const bad of [-1, Number.NaN, Number.POSITIVE_INFINITY])
+    expect(() => selectMask(Float32Array.of(bad), { rows: 1, cols: 1 }, { kind: 'row', sparsity: 1 })).toThrow(
+      RangeError,
+    );
+  expect(() => selectMask(new Float32Array(4), { rows: 2, cols: 2 }, { kind: 'row', sparsity: 1.5 })).toThrow('1.5');
+  expect(() => selectMask(new Float32Array(3), { rows: 2, cols: 2 }, { kind: 'row', sparsity: 0 })).toThrow('[2, 2]');
+});
+
+test('tiles are balanced, however the weights are spread', () => {
+  const random = randomStream(3, 'tiles');
+  const extents = { rows: 60, cols: 44 };
+  const weights = Float32Array.from({ length: 60 * 44 }, (_, i) => (random() - 0.5) * (i < 900 ? 10 : 1));
+  const [rowParts, colParts] = [7, 5];
+  const mask = selectMask(magnitudeScores(weights), extents, { kind: 'tile', sparsity: 0.5, rowParts, colParts });
+  const sizes = setsOf(60, 44, { kind: 'tile', sparsity: 0.5, rowParts, colParts }).map(({ set }) => set.length);
+  const { max, mean } = nonZerosByTile(applyMask(weights, mask), extents, rowParts, colParts);
+  expect(max).toBe(Math.ceil(Math.max(...sizes) / 2));
+  expect(mean * 35).toBe(60 * 22);
+});
+
+test('Wanda weighs a weight by its input', () => {
+  const scores = wandaScores(Float32Array.of(1, -2, 3, 4), { rows: 2, cols: 2 }, [10, 1]);
+  expect([...scores]).toEqual([10, 2, 30, 4]);
+});
+
+test('OWL: layers with outliers keep more, the mean stays', () => {
+  const counts = [Float32Array.of(1, 1, 1, 21), Float32Array.of(1, 1, 1, 1)].map((s) => countOutliers([s], 3));
+  expect(counts).toEqual([
+    { above: 1, of: 4 },
+    { above: 0, of: 4 },
+  ]);
+  const [more, less] = owlSparsities(counts, 0.5, 0.08);
+  expect(more).toBeCloseTo(0.42, 12);
+  expect(less).toBeCloseTo(0.58, 12);
+  expect(owlSparsities([counts[0], counts[0]], 0.5, 0.08)).toEqual([0.5, 0.5]);
+});
+
+describe('SparseGPT', () => {
+  const [rows, cols] = [6, 24];
+  const random = randomStream(11, 'sparsegpt');
+  const weights = Float32Array.from({ length: rows * cols }, () => random() - 0.5);
+  /** Second moments of correlated inputs. */
+  const moments = momentsOf(
+    Array.from({ length: 96 }, () => {
+      const shared = random() - 0.5;
+      return Array.from({ length: cols }, () => random() - 0.5 + shared);
+    }),
+  );
+  const factor = upperFactorOfInverse(moments, cols);
+  const loss = (found: Float32Array): number => {
+    let sum = 0;
+    for (let r = 0; r < rows; r++)
+      for (let a = 0; a < cols; a++)
+        for (let b = 0; b < cols; b++) {
+          const [x, y] = [r * cols + a, r * cols + b];
+          sum += (found[x] - weights[x]) * moments[a * cols + b] * (found[y] - weights[y]);
+        }
+    return sum;
+  };
+  const run = (s: Structure, blockColumns: number, quantize?: (v: Float32Array, c: number) => void) => {
+    const found = weights.slice();
+    const options = { rows, cols, factor, structure: s, blockColumns, ...(quantize ? { quantize } : {}) };
+    return { found, mask: sparseGpt(found, options) };
+  };
+  const tile: Structure = { kind: 'tile', sparsity: 0.5, rowParts: 2, colParts: 2 };
+
+  test('loses less than dropping the same weights', () => {
+    for (const s of [tile, { kind: 'layer', sparsity: 0.5 }, { kind: 'n:m', keep: 2, of: 4 }] as const) {
+      const { found, mask } = run(s, 8);
+      expect(mask.filter((m) => m === 0).length).toBe((rows * cols) / 2);
+      for (const [i, m] of mask.entries()) if (m === 0) expect(found[i]).toBe(0);
+      expect(loss(found)).toBeLessThan(loss(applyMask(weights.slice(), mask)));
+    }
+  });
+
+  test('blocks of columns change nothing but roundings', () => {
+    const whole = run(tile, cols).found;
+    for (const blockColumns of [1, 5, 8])
+      for (const [i, w] of run(tile, blockColumns).found.entries()) expect(w).toBeCloseTo(whole[i], 5);
+  });
+
+  test('without correlation nothing is made up for', () => {
+    const identity = new Float64Array(cols * cols);
+    for (let i = 0; i < cols; i++) identity[i * cols + i] = 1;
+    const found = weights.slice();
+    const mask = sparseGpt(found, {
+      rows,
+      cols,
+      factor: identity,
+      structure: { kind: 'layer', sparsity: 0.5 },
+      blockColumns: cols,
+    });
+    expect([...found]).toEqual([...applyMask(weights.slice(), mask)]);
+    expect([...mask]).toEqual([
+      ...selectMask(magnitudeScores(weights), { rows, cols }, { kind: 'layer', sparsity: 0.5 }),
+    ]);
+  });
+
+  test('quantized in the same sweep: on the grid, and better than rounding afterwards', () => {
+    const step = 0.125;
+    const grid = (v: Float32Array): void => {
+      for (let i = 0; i < v.length; i++) v[i] = Math.round(v[i] / step) * step;
+    };
+    const { found } = run(tile, 8, grid);
+    for (const w of found) expect(w / step).toBe(Math.round(w / step));
+    const after = run(tile, 8).found;
+    grid(after);
+    expect(loss(found)).toBeLessThan(loss(after));
+  });
+});
+
+function momentsOf(tokens: readonly (readonly number[])[]): Float64Array {
+  const cols = tokens[0].length;
+  const h = new Float64Array(cols * cols);
+  for (const x of tokens)
+    for (let a = 0; a < cols; a++) for (let b = 0; b < cols; b++) h[a * cols + b] += (2 * x[a] * x[b]) / tokens.length;
+  return h;
+}
+
+/** U of H⁻¹ = UᵀU: by Gauss-Jordan, then Cholesky, as the textbook has them. */
+function upperFactorOfInverse(h: Float64Array, n: number): Float64Array {
+  const a = Array.from({ length: n }, (_, i) =>
+    Array.from({ length: 2 * n }, (_, j) => (j < n ? h[i * n + j] : j - n === i ? 1 : 0)),
+  );
+  for (let p = 0; p < n; p++) {
+    const d = a[p][p];
+    a[p] = a[p].map((v) => v / d);
+    for (let r = 0; r < n; r++) {
+      if (r === p) continue;
+      const f = a[r][p];
+      a[r] = a[r].map((v, j) => v - f * a[p][j]);
+    }
+  }
+  const u = new Float64Array(n * n);
+  for (let i = 0; i < n; i++)
+    for (let j = i; j < n; j++) {
+      let sum = a[i][n + j];
+      for (let k = 0; k < i; k++) sum -= u[k * n + i] * u[k * n + j];
+      u[i * n + j] = i === j ? Math.sqrt(sum) : sum / u[i * n + i];
+    }
+  return u;
+}
