@@ -201,7 +201,7 @@ function momentsOf(tokens: readonly (readonly number[])[]): Float64Array {
 /** U of H⁻¹ = UᵀU: by Gauss-Jordan, then Cholesky, as the textbook has them. */
 function upperFactorOfInverse(h: Float64Array, n: number): Float64Array {
   const a = Array.from({ length: n }, (_, i) =>
-    Array.from({ length: 2 * n }, (_, j) => (j < n ? h[i * n + j] : j - n === i ? 1 : 0)),
+    Array.from({ length: 2 * n }, (__, j) => (j < n ? h[i * n + j] : j - n === i ? 1 : 0)),
   );
   for (let p = 0; p < n; p++) {
     const d = a[p][p];
