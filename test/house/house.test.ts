@@ -35,7 +35,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['plan'],
   ['exec', 'sim', 'verify'],
   ['frontend', 'match', 'pass'],
-  ['lift', 'map', 'partition'],
+  ['compress', 'lift', 'map', 'partition'],
   ['route', 'schedule'],
   ['passes'],
   ['report'],
