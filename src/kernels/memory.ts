@@ -1,0 +1,164 @@
+/**
+ * A WebAssembly memory with the SIMD kernels of gemm.wat on it. Weights stay in it from call to call, activations come
+ * and go; the arrays it gives out are views that stay valid when it grows (the memory is shared, so that worker
+ * threads can compute in it). It never shrinks, and ends at 4 GiB: then `take` gives undefined and the caller does
+ * without.
+ */
+import { KERNELS } from './wasm-bytes.ts';
+
+/** The part of the WebAssembly API that is used here; Node has it, its type package does not. */
+interface WasmMemory {
+  readonly buffer: SharedArrayBuffer;
+  grow(pages: number): number;
+}
+interface Wasm {
+  readonly Memory: new (limits: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object, imports: object) => { readonly exports: Kernels };
+}
+declare const WebAssembly: Wasm | undefined;
+
+/** Exports of gemm.wat: addresses and strides in bytes, see there. */
+export interface Kernels {
+  gemm(
+    a: number,
+    lda: number,
+    b: number,
+    ldb: number,
+    step: number,
+    c: number,
+    ldc: number,
+    m: number,
+    n: number,
+    k: number,
+    bias: number,
+  ): void;
+  gemm_nt(
+    a: number,
+    lda: number,
+    b: number,
+    ldb: number,
+    c: number,
+    ldc: number,
+    m: number,
+    n: number,
+    k: number,
+  ): void;
+  gemm_codes(
+    a: number,
+    lda: number,
+    codes: number,
+    bits: number,
+    scales: number,
+    zeros: number,
+    stride: number,
+    block: number,
+    c: number,
+    ldc: number,
+    m: number,
+    n: number,
+    k: number,
+    bias: number,
+    scratch: number,
+  ): void;
+  gemm_i16(a: number, b: number, c: number, m: number, n: number, pairs: number): void;
+  pack_nt(b: number, ldb: number, n: number, k: number, to: number): void;
+}
+
+const PAGE = 65536;
+const MAX_PAGES = 65536;
+/** Blocks begin at multiples of it: a cache line. */
+const ALIGN = 64;
+/** Kernels may read (never store) so far beyond the last column of a matrix. */
+const SLACK = 64;
+
+let compiled: object | null | undefined;
+
+/** The module, compiled once; null where the engine has no SIMD or no shared memory. */
+function kernelModule(): object | null {
+  if (compiled !== undefined) return compiled;
+  try {
+    compiled = WebAssembly === undefined ? null : new WebAssembly.Module(Buffer.from(KERNELS, 'base64'));
+  } catch {
+    compiled = null;
+  }
+  return compiled;
+}
+
+/** A range of the memory. */
+export interface Block {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+export class KernelMemory {
+  readonly kernels: Kernels;
+  /** What a worker thread needs to compute in the same memory. */
+  readonly shared: { readonly memory: object; readonly module: object };
+  private readonly memory: WasmMemory;
+  private readonly maximum: number;
+  private end = ALIGN;
+  /** Blocks given back, by size. */
+  private readonly free = new Map<number, number[]>();
+
+  private constructor(memory: WasmMemory, module: object, wasm: Wasm, maximum: number) {
+    this.memory = memory;
+    this.maximum = maximum;
+    this.shared = { memory, module };
+    this.kernels = new wasm.Instance(module, { wafc: { memory } }).exports;
+  }
+
+  /** A memory of at most `maxBytes`, or undefined where kernels cannot run: then plain TypeScript computes the same. */
+  static open(maxBytes = MAX_PAGES * PAGE): KernelMemory | undefined {
+    const module = kernelModule();
+    if (module === null || WebAssembly === undefined) return undefined;
+    const maximum = Math.min(MAX_PAGES, Math.ceil(maxBytes / PAGE));
+    try {
+      // The module declares the largest maximum; a smaller one is kept by this class.
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });
+      return new KernelMemory(memory, module, WebAssembly, maximum);
+    } catch {
+      return undefined; // no address space left for a memory
+    }
+  }
+
+  /** Bytes in use or kept for reuse. */
+  get bytes(): number {
+    return this.end;
+  }
+
+  /** A block of zeros or of old content, or undefined when the memory is full. */
+  take(bytes: number): Block | undefined {
+    const size = Math.ceil((bytes + SLACK) / ALIGN) * ALIGN;
+    const at = this.free.get(size)?.pop();
+    if (at !== undefined) return { at, bytes: size };
+    const end = this.end + size;
+    const pages = Math.ceil(end / PAGE);
+    const have = this.memory.buffer.byteLength / PAGE;
+    if (pages > this.maximum) return undefined;
+    if (pages > have) {
+      // In steps of an eighth, so that many small blocks do not mean many calls.
+      const wanted = Math.min(this.maximum, Math.max(pages, have + (have >> 3)));
+      try {
+        this.memory.grow(wanted - have);
+      } catch {
+        return undefined;
+      }
+    }
+    const block = { at: this.end, bytes: size };
+    this.end = end;
+    return block;
+  }
+
+  /** Gives a block back; arrays on it must not be used any more. */
+  give({ at, bytes }: Block): void {
+    const same = this.free.get(bytes);
+    if (same) same.push(at);
+    else this.free.set(bytes, [at]);
+  }
+
+  f32 = (at: number, count: number): Float32Array => new Float32Array(this.memory.buffer, at, count);
+  i32 = (at: number, count: number): Int32Array => new Int32Array(this.memory.buffer, at, count);
+  i16 = (at: number, count: number): Int16Array => new Int16Array(this.memory.buffer, at, count);
+  u8 = (at: number, count: number): Uint8Array => new Uint8Array(this.memory.buffer, at, count);
+}
