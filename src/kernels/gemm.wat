@@ -243,12 +243,10 @@
         (local.set $m (i32.sub (local.get $m) (i32.const 1)))
         (br $row))))
 
-  ;; Codes of 4 lanes as numbers: (code - zero) * scale, rounded as DequantizeLinear rounds.
-  (func $number (param $codes v128) (param $zero v128) (param $scale v128) (result v128)
-    (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (local.get $codes)) (local.get $zero)) (local.get $scale)))
+  ;; Codes stand for (code - zero) * scale, rounded as DequantizeLinear rounds. Rows of k share
+  ;; scales and zeros in blocks of $block; those of a panel are 8 numbers a block, $stride bytes from block to block.
 
-  ;; Unpacks a panel of 8-bit codes, k rows of 8, to f32. Rows share scales and zeros in blocks of $block; those of the panel
-  ;; are 8 numbers a block, $stride bytes from block to block.
+  ;; Unpacks a panel of 8-bit codes, k rows of 8, to f32.
   (func $unpack8
     (param $codes i32) (param $scales i32) (param $zeros i32) (param $stride i32) (param $block i32) (param $k i32)
     (param $to i32)
@@ -265,22 +263,51 @@
         (loop $row
           (local.set $x (v128.load8x8_u (local.get $codes)))
           (v128.store (local.get $to)
-            (call $number (i32x4.extend_low_i16x8_u (local.get $x)) (local.get $z0) (local.get $s0)))
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_low_i16x8_u (local.get $x))) (local.get $z0)) (local.get $s0)))
           (v128.store offset=16 (local.get $to)
-            (call $number (i32x4.extend_high_i16x8_u (local.get $x)) (local.get $z1) (local.get $s1)))
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_high_i16x8_u (local.get $x))) (local.get $z1)) (local.get $s1)))
           (local.set $codes (i32.add (local.get $codes) (i32.const 8)))
           (local.set $to (i32.add (local.get $to) (i32.const 32)))
           (br_if $row (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
         (br $next))))
 
-  ;; The same for 4-bit codes: 8 bytes hold rows 2i (low halves) and 2i + 1 (high halves). Blocks are even; k may be odd.
+  ;; One row times a panel of 8-bit codes: the sums of $unpack8 and $row8, without the way through memory.
+  (func $row8codes8
+    (param $a i32)
+    (param $codes i32) (param $scales i32) (param $zeros i32) (param $stride i32) (param $block i32) (param $k i32)
+    (param $c i32) (param $width i32) (param $c0 v128) (param $c1 v128)
+    (local $left i32) (local $s0 v128) (local $s1 v128) (local $z0 v128) (local $z1 v128) (local $x v128) (local $v v128)
+    (block $done
+      (loop $next
+        (br_if $done (i32.eqz (local.get $k)))
+        (local.set $s0 (v128.load (local.get $scales))) (local.set $s1 (v128.load offset=16 (local.get $scales)))
+        (local.set $z0 (v128.load (local.get $zeros))) (local.set $z1 (v128.load offset=16 (local.get $zeros)))
+        (local.set $scales (i32.add (local.get $scales) (local.get $stride)))
+        (local.set $zeros (i32.add (local.get $zeros) (local.get $stride)))
+        (local.set $left (select (local.get $block) (local.get $k) (i32.lt_s (local.get $block) (local.get $k))))
+        (local.set $k (i32.sub (local.get $k) (local.get $left)))
+        (loop $row
+          (local.set $x (v128.load8x8_u (local.get $codes)))
+          (local.set $v (v128.load32_splat (local.get $a)))
+          (local.set $c0 (f32x4.add (local.get $c0) (f32x4.mul (local.get $v)
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_low_i16x8_u (local.get $x))) (local.get $z0)) (local.get $s0)))))
+          (local.set $c1 (f32x4.add (local.get $c1) (f32x4.mul (local.get $v)
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_high_i16x8_u (local.get $x))) (local.get $z1)) (local.get $s1)))))
+          (local.set $codes (i32.add (local.get $codes) (i32.const 8)))
+          (local.set $a (i32.add (local.get $a) (i32.const 4)))
+          (br_if $row (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+        (br $next)))
+    (call $store (local.get $c) (local.get $c0) (local.get $c1) (local.get $width)))
+
+  ;; 4-bit codes: 8 bytes hold rows 2i (low halves) and 2i + 1 (high halves). Blocks are even; k may be odd: the row after the last
+  ;; is written, too.
   (func $unpack4
     (param $codes i32) (param $scales i32) (param $zeros i32) (param $stride i32) (param $block i32) (param $k i32)
     (param $to i32)
     (local $left i32) (local $s0 v128) (local $s1 v128) (local $z0 v128) (local $z1 v128) (local $x v128) (local $y v128)
     (block $done
       (loop $next
-        (br_if $done (i32.le_s (local.get $k) (i32.const 0)))
+        (br_if $done (i32.eqz (local.get $k)))
         (local.set $s0 (v128.load (local.get $scales))) (local.set $s1 (v128.load offset=16 (local.get $scales)))
         (local.set $z0 (v128.load (local.get $zeros))) (local.set $z1 (v128.load offset=16 (local.get $zeros)))
         (local.set $scales (i32.add (local.get $scales) (local.get $stride)))
@@ -291,26 +318,61 @@
           (local.set $y (v128.load8x8_u (local.get $codes)))
           (local.set $x (v128.and (local.get $y) (v128.const i16x8 15 15 15 15 15 15 15 15)))
           (v128.store (local.get $to)
-            (call $number (i32x4.extend_low_i16x8_u (local.get $x)) (local.get $z0) (local.get $s0)))
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_low_i16x8_u (local.get $x))) (local.get $z0)) (local.get $s0)))
           (v128.store offset=16 (local.get $to)
-            (call $number (i32x4.extend_high_i16x8_u (local.get $x)) (local.get $z1) (local.get $s1)))
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_high_i16x8_u (local.get $x))) (local.get $z1)) (local.get $s1)))
           (local.set $y (i16x8.shr_u (local.get $y) (i32.const 4)))
           (v128.store offset=32 (local.get $to)
-            (call $number (i32x4.extend_low_i16x8_u (local.get $y)) (local.get $z0) (local.get $s0)))
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_low_i16x8_u (local.get $y))) (local.get $z0)) (local.get $s0)))
           (v128.store offset=48 (local.get $to)
-            (call $number (i32x4.extend_high_i16x8_u (local.get $y)) (local.get $z1) (local.get $s1)))
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_high_i16x8_u (local.get $y))) (local.get $z1)) (local.get $s1)))
           (local.set $codes (i32.add (local.get $codes) (i32.const 8)))
           (local.set $to (i32.add (local.get $to) (i32.const 64)))
           (br_if $rows (i32.gt_s (local.tee $left (i32.sub (local.get $left) (i32.const 2))) (i32.const 0))))
         (br $next))))
 
-  ;; c = bias + a b, for b in codes of $bits (8 or 4): each panel is unpacked to $scratch (k + 1 rows of 8) and used from there.
-  ;; Scales and zeros are f32, [blocks, $stride / 4].
+  (func $row8codes4
+    (param $a i32)
+    (param $codes i32) (param $scales i32) (param $zeros i32) (param $stride i32) (param $block i32) (param $k i32)
+    (param $c i32) (param $width i32) (param $c0 v128) (param $c1 v128)
+    (local $left i32) (local $s0 v128) (local $s1 v128) (local $z0 v128) (local $z1 v128) (local $x v128) (local $y v128) (local $v v128)
+    (block $done
+      (loop $next
+        (br_if $done (i32.eqz (local.get $k)))
+        (local.set $s0 (v128.load (local.get $scales))) (local.set $s1 (v128.load offset=16 (local.get $scales)))
+        (local.set $z0 (v128.load (local.get $zeros))) (local.set $z1 (v128.load offset=16 (local.get $zeros)))
+        (local.set $scales (i32.add (local.get $scales) (local.get $stride)))
+        (local.set $zeros (i32.add (local.get $zeros) (local.get $stride)))
+        (local.set $left (select (local.get $block) (local.get $k) (i32.lt_s (local.get $block) (local.get $k))))
+        (local.set $k (i32.sub (local.get $k) (local.get $left)))
+        (loop $rows
+          (local.set $y (v128.load8x8_u (local.get $codes)))
+          (local.set $x (v128.and (local.get $y) (v128.const i16x8 15 15 15 15 15 15 15 15)))
+          (local.set $v (v128.load32_splat (local.get $a)))
+          (local.set $c0 (f32x4.add (local.get $c0) (f32x4.mul (local.get $v)
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_low_i16x8_u (local.get $x))) (local.get $z0)) (local.get $s0)))))
+          (local.set $c1 (f32x4.add (local.get $c1) (f32x4.mul (local.get $v)
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_high_i16x8_u (local.get $x))) (local.get $z1)) (local.get $s1)))))
+          (if (i32.gt_s (local.get $left) (i32.const 1)) (then
+          (local.set $y (i16x8.shr_u (local.get $y) (i32.const 4)))
+          (local.set $v (v128.load32_splat offset=4 (local.get $a)))
+          (local.set $c0 (f32x4.add (local.get $c0) (f32x4.mul (local.get $v)
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_low_i16x8_u (local.get $y))) (local.get $z0)) (local.get $s0)))))
+          (local.set $c1 (f32x4.add (local.get $c1) (f32x4.mul (local.get $v)
+            (f32x4.mul (f32x4.sub (f32x4.convert_i32x4_s (i32x4.extend_high_i16x8_u (local.get $y))) (local.get $z1)) (local.get $s1)))))))
+          (local.set $codes (i32.add (local.get $codes) (i32.const 8)))
+          (local.set $a (i32.add (local.get $a) (i32.const 8)))
+          (br_if $rows (i32.gt_s (local.tee $left (i32.sub (local.get $left) (i32.const 2))) (i32.const 0))))
+        (br $next)))
+    (call $store (local.get $c) (local.get $c0) (local.get $c1) (local.get $width)))
+
+  ;; c = bias + a b, for b in codes of $bits (8 or 4): each panel is unpacked to $scratch (k + 1 rows of 8) and used from there,
+  ;; or as it is read where there are few rows. Scales and zeros are f32, [blocks, $stride / 4].
   (func (export "gemm_codes")
     (param $a i32) (param $lda i32) (param $codes i32) (param $bits i32) (param $scales i32) (param $zeros i32)
     (param $stride i32) (param $block i32) (param $c i32) (param $ldc i32) (param $m i32) (param $n i32) (param $k i32)
     (param $bias i32) (param $scratch i32)
-    (local $step i32)
+    (local $step i32) (local $i i32) (local $ai i32) (local $ci i32) (local $width i32) (local $s0 v128) (local $s1 v128)
     (local.set $step (i32.shl
       (select (local.get $k) (i32.shr_u (i32.add (local.get $k) (i32.const 1)) (i32.const 1))
         (i32.eq (local.get $bits) (i32.const 8)))
@@ -318,13 +380,35 @@
     (block $done
       (loop $next
         (br_if $done (i32.le_s (local.get $n) (i32.const 0)))
-        (if (i32.eq (local.get $bits) (i32.const 8))
-          (then (call $unpack8 (local.get $codes) (local.get $scales) (local.get $zeros) (local.get $stride)
-            (local.get $block) (local.get $k) (local.get $scratch)))
-          (else (call $unpack4 (local.get $codes) (local.get $scales) (local.get $zeros) (local.get $stride)
-            (local.get $block) (local.get $k) (local.get $scratch))))
-        (call $panel (local.get $a) (local.get $lda) (local.get $scratch) (i32.const 32) (local.get $c) (local.get $ldc)
-          (local.get $m) (local.get $k) (call $min8 (local.get $n)) (local.get $bias))
+        (local.set $width (call $min8 (local.get $n)))
+        (if (i32.lt_s (local.get $m) (i32.const 4))
+          (then
+            (if (local.get $bias) (then
+              (local.set $s0 (v128.load (local.get $bias)))
+              (local.set $s1 (v128.load offset=16 (local.get $bias)))))
+            (local.set $i (local.get $m)) (local.set $ai (local.get $a)) (local.set $ci (local.get $c))
+            (block $end
+              (loop $row
+                (br_if $end (i32.eqz (local.get $i)))
+                (if (i32.eq (local.get $bits) (i32.const 8))
+                  (then (call $row8codes8 (local.get $ai) (local.get $codes) (local.get $scales) (local.get $zeros)
+                    (local.get $stride) (local.get $block) (local.get $k) (local.get $ci) (local.get $width)
+                    (local.get $s0) (local.get $s1)))
+                  (else (call $row8codes4 (local.get $ai) (local.get $codes) (local.get $scales) (local.get $zeros)
+                    (local.get $stride) (local.get $block) (local.get $k) (local.get $ci) (local.get $width)
+                    (local.get $s0) (local.get $s1))))
+                (local.set $ai (i32.add (local.get $ai) (local.get $lda)))
+                (local.set $ci (i32.add (local.get $ci) (local.get $ldc)))
+                (local.set $i (i32.sub (local.get $i) (i32.const 1)))
+                (br $row))))
+          (else
+            (if (i32.eq (local.get $bits) (i32.const 8))
+              (then (call $unpack8 (local.get $codes) (local.get $scales) (local.get $zeros) (local.get $stride)
+                (local.get $block) (local.get $k) (local.get $scratch)))
+              (else (call $unpack4 (local.get $codes) (local.get $scales) (local.get $zeros) (local.get $stride)
+                (local.get $block) (local.get $k) (local.get $scratch))))
+            (call $panel (local.get $a) (local.get $lda) (local.get $scratch) (i32.const 32) (local.get $c)
+              (local.get $ldc) (local.get $m) (local.get $k) (local.get $width) (local.get $bias))))
         (local.set $codes (i32.add (local.get $codes) (local.get $step)))
         (local.set $scales (i32.add (local.get $scales) (i32.const 32)))
         (local.set $zeros (i32.add (local.get $zeros) (i32.const 32)))
