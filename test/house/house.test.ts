@@ -28,7 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['util'],
   ['diag'],
   ['ir'],
-  ['tensor', 'tokenizer'],
+  ['tensor', 'tokenizer', 'kernels'],
   ['onnx'],
   ['ops', 'target'],
   ['cost'],
