@@ -4,6 +4,7 @@
  */
 import type { CollectiveOp, Combine, MeshAxis, RegionShape } from '../ir/program.ts';
 import { axisSize } from '../ir/program.ts';
+import type { LineAxis } from '../ir/routing.ts';
 import type { Target } from '../ir/target.ts';
 import { COMBINE_CYCLES } from './constants.ts';
 import * as forms from './line.ts';
@@ -26,19 +27,41 @@ export interface LineCost extends Spent {
   readonly group?: number;
 }
 
+/** Colors of an algorithm, and queues of its fullest core (src/route/line-routes.ts). */
+interface RouteNeeds {
+  readonly colors: number;
+  readonly input: number;
+  readonly output: number;
+}
+
 /**
  * What a plan may choose. Star and tree are for comparison: many senders on one color need their routes merged or
  * switched in turn, and a color per level (rules R3 and R8 of the fabric: one receive direction, six queues).
  */
-export const ROUTABLE: readonly Algorithm[] = [
-  'chain',
-  'two-phase',
-  'middle-chain',
-  'middle-two-phase',
-  'scatter-gather',
-  'relay',
-  'in-turn',
-];
+export const ROUTABLE: ReadonlyMap<Algorithm, RouteNeeds> = new Map<Algorithm, RouteNeeds>([
+  ['chain', { colors: 3, input: 2, output: 1 }],
+  ['two-phase', { colors: 5, input: 3, output: 1 }],
+  ['middle-chain', { colors: 3, input: 2, output: 1 }],
+  ['middle-two-phase', { colors: 5, input: 4, output: 1 }],
+  ['scatter-gather', { colors: 4, input: 2, output: 2 }],
+  ['relay', { colors: 4, input: 2, output: 2 }],
+  ['in-turn', { colors: 2, input: 2, output: 2 }],
+]);
+
+/** Kept for transports: activations in and out of a region, values from the host, results to it. */
+const TRANSPORT_NEEDS: RouteNeeds = { colors: 4, input: 2, output: 2 };
+
+/** Algorithms that find colors and queues on the target beside the transports. */
+function routableOn({ colors, queues }: Target): Algorithm[] {
+  const turns = colors.switchable.length >= 2 && colors.switchesBoth !== false;
+  return [...ROUTABLE].flatMap(([algorithm, needs]) => {
+    const fits =
+      needs.colors + TRANSPORT_NEEDS.colors <= colors.usable.length &&
+      needs.input + TRANSPORT_NEEDS.input <= queues.input &&
+      needs.output + (queues.outputsShared === true ? 0 : TRANSPORT_NEEDS.output) <= queues.output;
+    return fits && (algorithm !== 'in-turn' || turns) ? [algorithm] : [];
+  });
+}
 
 const cheapest = (costs: readonly LineCost[]): LineCost =>
   costs.reduce((best, cost) => (totalOf(cost) < totalOf(best) ? cost : best));
@@ -83,42 +106,84 @@ export function allReduceCosts(line: Line, wavelets: number, combine: Combine = 
 }
 
 /** The cheapest all-reduce among `allowed`. */
-export function allReduceCost(line: Line, wavelets: number, combine: Combine, allowed = ROUTABLE): LineCost {
+export function allReduceCost(
+  line: Line,
+  wavelets: number,
+  combine: Combine,
+  allowed: readonly Algorithm[] = [...ROUTABLE.keys()],
+): LineCost {
   const costs = allReduceCosts(line, wavelets, combine);
   const usable = costs.filter((c) => c.algorithm === 'none' || allowed.some((a) => a === c.algorithm));
-  return cheapest(usable.length > 0 ? usable : costs);
+  // Where nothing fits, routing says so of the most modest one.
+  return cheapest(usable.length > 0 ? usable : costs.filter((c) => c.algorithm === 'chain'));
 }
 
 /** A core's contribution to the whole tensor is `wavelets`; it keeps one part of `line.cores`. */
-export function reduceScatterCost(line: Line, wavelets: number, combine: Combine): LineCost {
-  const relay = { algorithm: 'relay', ...forms.relayReduceScatter(line, wavelets, COMBINE_CYCLES[combine]) };
+export function reduceScatterCost(
+  line: Line,
+  wavelets: number,
+  combine: Combine,
+  allowed: readonly Algorithm[] = [...ROUTABLE.keys()],
+): LineCost {
+  if (line.cores < 2) return { algorithm: 'none', ...NOTHING };
   // Reducing all and keeping a part is never excluded: fan-out is free.
-  return line.cores < 2 ? { algorithm: 'none', ...NOTHING } : cheapest([relay, allReduceCost(line, wavelets, combine)]);
+  const whole = allReduceCost(line, wavelets, combine, allowed);
+  if (!allowed.includes('relay')) return whole;
+  return cheapest([
+    { algorithm: 'relay', ...forms.relayReduceScatter(line, wavelets, COMBINE_CYCLES[combine]) },
+    whole,
+  ]);
 }
 
-/** A core's part is `wavelets`; it receives those of all the others. Turns need a switchable color each way. */
-export function allGatherCost(line: Line, wavelets: number, turns: boolean): LineCost {
+/** A core's part is `wavelets`; it receives those of all the others. `cells` = cores that relay: more than have parts on `xo`. */
+export function allGatherCost(
+  line: Line,
+  wavelets: number,
+  allowed: readonly Algorithm[] = [...ROUTABLE.keys()],
+  cells = line.cores,
+): LineCost {
   if (line.cores < 2) return { algorithm: 'none', ...NOTHING };
-  const relay = { algorithm: 'relay', ...forms.relayAllGather(line, wavelets) };
-  return turns ? cheapest([{ algorithm: 'in-turn', ...forms.inTurnAllGather(line, wavelets) }, relay]) : relay;
+  const relay = { algorithm: 'relay', ...forms.relayAllGather({ ...line, cores: cells, stride: 1 }, wavelets) };
+  const turns = { algorithm: 'in-turn', ...forms.inTurnAllGather(line, wavelets) };
+  return allowed.includes('in-turn') ? cheapest([turns, relay]) : relay;
+}
+
+/** A line of a region: its axis, and all cores along it (more than take part on `xo`). */
+export interface AxisLine extends Line {
+  readonly axis: LineAxis;
+  readonly cells: number;
 }
 
 /** Lines that `axes` span together: rows, columns, or both one after the other. Axes of one core are left out. */
-export function linesOf(axes: readonly MeshAxis[], shape: RegionShape, target: Target): Line[] {
+export function linesOf(axes: readonly MeshAxis[], shape: RegionShape, target: Target): AxisLine[] {
   const { hopCycles, rampCycles } = target;
   const inner = shape.width / shape.groups;
   const [xo, xi] = [axes.includes('xo'), axes.includes('xi')];
-  const lines: Line[] = [];
-  if (axes.includes('y')) lines.push({ cores: shape.height, stride: 1, hopCycles, rampCycles });
-  if (xo && xi) lines.push({ cores: shape.width, stride: 1, hopCycles, rampCycles });
-  else if (xi) lines.push({ cores: inner, stride: 1, hopCycles, rampCycles });
-  else if (xo) lines.push({ cores: axisSize(shape, 'xo'), stride: inner, hopCycles, rampCycles });
+  const lines: AxisLine[] = [];
+  const add = (axis: LineAxis, cores: number, stride: number): void => {
+    lines.push({ axis, cores, stride, cells: cores * stride, hopCycles, rampCycles });
+  };
+  if (axes.includes('y')) add('y', shape.height, 1);
+  if (xo && xi) add('x', shape.width, 1);
+  else if (xi) add('xi', inner, 1);
+  else if (xo) add('xo', axisSize(shape, 'xo'), inner);
   return lines.filter((line) => line.cores > 1);
+}
+
+/** What was chosen for one line of a collective. */
+export interface ChosenLine {
+  readonly axis: LineAxis;
+  readonly algorithm: string;
+  /** Cores of a group; 0 where the algorithm has none. */
+  readonly group: number;
+  /** Of the fullest core when the line begins. */
+  readonly wavelets: number;
 }
 
 export interface CollectiveCost extends Spent {
   /** Names joined by `+` where both axes take part. */
   readonly algorithm: string;
+  readonly lines: readonly ChosenLine[];
   /** Cycles no algorithm can do without. */
   readonly bound: number;
 }
@@ -136,24 +201,23 @@ export function collectiveCost(
   wavelets: number,
   { shape, target, treeGroup }: CollectivePlace,
 ): CollectiveCost {
-  const lines = linesOf(op.axes, shape, target);
-  const turns = target.colors.switchable.length >= 2;
+  const routable = routableOn(target);
   let spent: Spent = NOTHING;
   let bound = 0;
   let payload = wavelets;
-  const names: string[] = [];
-  for (const line of lines) {
+  const lines: ChosenLine[] = [];
+  for (const line of linesOf(op.axes, shape, target)) {
     const cost =
       treeGroup !== undefined && op.op === 'all_reduce'
         ? treeCost(line, payload, { group: treeGroup, combine: op.combine ?? 'sum' })
-        : lineCost(op, line, { payload, turns });
+        : lineCost(op, line, { payload, routable });
     spent = addSpent(spent, cost);
     bound += lineBound(op.op, line, payload);
-    names.push(cost.algorithm);
+    lines.push({ axis: line.axis, algorithm: cost.algorithm, group: cost.group ?? 0, wavelets: payload });
     if (op.op === 'all_gather') payload *= line.cores;
     if (op.op === 'reduce_scatter') payload = Math.ceil(payload / line.cores);
   }
-  return { ...spent, algorithm: names.join('+') || 'none', bound };
+  return { ...spent, algorithm: lines.map((l) => l.algorithm).join('+') || 'none', lines, bound };
 }
 
 /** The published all-reduce, which a plan of ours takes only where nothing is cheaper. */
@@ -165,16 +229,19 @@ const treeCost = (line: Line, wavelets: number, { group, combine }: { group: num
 
 function lineCost(
   { op, combine }: Pick<CollectiveOp, 'op' | 'combine'>,
-  line: Line,
-  { payload, turns }: { readonly payload: number; readonly turns: boolean },
+  line: AxisLine,
+  { payload, routable }: { readonly payload: number; readonly routable: readonly Algorithm[] },
 ): LineCost {
+  // Of a group only the first core takes part on `xo`: what ends on one core each must be sent to all.
+  const shares: readonly Algorithm[] = ['relay', 'scatter-gather'];
+  const allowed = line.axis === 'xo' && op !== 'all_gather' ? routable.filter((a) => !shares.includes(a)) : routable;
   switch (op) {
     case 'all_reduce':
-      return allReduceCost(line, payload, combine ?? 'sum');
+      return allReduceCost(line, payload, combine ?? 'sum', allowed);
     case 'reduce_scatter':
-      return reduceScatterCost(line, payload, combine ?? 'sum');
+      return reduceScatterCost(line, payload, combine ?? 'sum', allowed);
     case 'all_gather':
-      return allGatherCost(line, payload, turns);
+      return allGatherCost(line, payload, allowed, line.cells);
   }
 }
 

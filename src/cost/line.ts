@@ -4,7 +4,7 @@
  * Source: Luczynski et al., Near-Optimal Wafer-Scale Reduce, HPDC 2024, section 4 (model) and 5 (algorithms).
  */
 
-/** A line of `cores` cores of a region, `stride` links apart; the `stride` lines between share the links. */
+/** A line of `cores` cores of a region, `stride` links apart; cores between only let pass. */
 export interface Line {
   readonly cores: number;
   readonly stride: number;
@@ -48,8 +48,7 @@ export const depthCycles = ({ rampCycles }: Line): number => 2 * rampCycles + 1;
 /** T = max(C, E/N + L) + (2 T_R + 1) D: HPDC 2024, equation of the performance model. */
 export function generalTime({ contention, load, distance, depth }: Traffic, line: Line): Spent {
   const hops = distance * line.stride * line.hopCycles;
-  const busyLink = load * line.stride;
-  const way = contention > busyLink + hops ? { stream: contention, distance: 0 } : { stream: busyLink, distance: hops };
+  const way = contention > load + hops ? { stream: contention, distance: 0 } : { stream: load, distance: hops };
   return { ...way, depth: depthCycles(line) * depth };
 }
 

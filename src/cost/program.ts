@@ -4,7 +4,7 @@
  */
 import { type CollectiveOp, type ComputeOp, isCollective, type RegionProgram, type T } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
-import { collectiveCost } from './collectives.ts';
+import { type ChosenLine, collectiveCost } from './collectives.ts';
 import { productCost, type VectorCost, vectorCost } from './compute.ts';
 import { EXP_PASSES, type Overhead, OVERHEAD_SPLITS, SCALAR_DIVISION_CYCLES } from './constants.ts';
 import { tileBytes, tileElements, tileShape, wireBytes } from './tile.ts';
@@ -27,6 +27,8 @@ export interface OpCost {
   readonly algorithm?: string;
   /** Of a collective: payload of the fullest core. */
   readonly wavelets?: number;
+  /** Of a collective: one line after another. */
+  readonly lines?: readonly ChosenLine[];
   readonly terms: readonly CostTerm[];
 }
 
@@ -84,6 +86,7 @@ function collective(op: CollectiveOp, { program, target, overhead, ...rest }: Pl
       bound: cost.bound,
       boundBy: cost.distance + cost.depth >= cost.stream ? 'latency' : 'bandwidth',
       algorithm: cost.algorithm,
+      lines: cost.lines,
       wavelets,
     },
   );

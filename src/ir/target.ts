@@ -36,8 +36,22 @@ export interface Target {
   readonly rampCycles: number;
   /** Payload bytes of a wavelet; one wavelet crosses a link per cycle and direction. */
   readonly waveletBytes: number;
-  readonly colors: { readonly usable: readonly number[]; readonly switchable: readonly number[] };
-  readonly queues: { readonly input: number; readonly output: number };
+  readonly colors: {
+    readonly usable: readonly number[];
+    readonly switchable: readonly number[];
+    /** Whether a switch position may change both where a router receives from and where it sends to; absent: it may. */
+    readonly switchesBoth?: boolean;
+  };
+  readonly queues: {
+    readonly input: number;
+    readonly output: number;
+    /** Whether several colors may share an output queue; absent: each queue is bound to one color. */
+    readonly outputsShared?: boolean;
+  };
+  /** Cycles in which a core writes one route and binds its queue while a program runs; absent: see cost/constants.ts. */
+  readonly routeResetCycles?: number;
+  /** Whether the router of a defect still passes on what crosses it; absent: it does not. */
+  readonly defectsForward?: boolean;
   /** Host link, and the latency of one transfer. */
   readonly host: { readonly gigabitsPerSecond: number; readonly latencyMicroseconds: number };
   /** By field name: where the number is from; 'assumed: why' is allowed, silence is not. */

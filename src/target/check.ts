@@ -114,9 +114,9 @@ function checkMeaning(t: Target, file: string): Diagnostic[] {
   return found;
 }
 
-/** Paths of the numbers of a target, `macsPerCycle.f16`; a list is one number. */
+/** Paths of the numbers and switches of a target, `macsPerCycle.f16`; a list is one number. */
 function* numberPaths(value: unknown, path: string): Generator<string> {
-  if (typeof value === 'number') yield path;
+  if (typeof value === 'number' || typeof value === 'boolean') yield path;
   else if (Array.isArray(value)) {
     if (value.length > 0) yield path;
   } else if (isRecord(value))

@@ -84,7 +84,7 @@ describe('choice', () => {
         expect(totalOf(reduceScatterCost(line(p), b, 'sum'))).toBeGreaterThanOrEqual(
           lineBound('reduce_scatter', line(p), b),
         );
-        expect(totalOf(allGatherCost(line(p), b, true))).toBeGreaterThanOrEqual(lineBound('all_gather', line(p), b));
+        expect(totalOf(allGatherCost(line(p), b))).toBeGreaterThanOrEqual(lineBound('all_gather', line(p), b));
       }),
     );
   });
