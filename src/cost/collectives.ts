@@ -233,8 +233,10 @@ function lineCost(
   { payload, routable }: { readonly payload: number; readonly routable: readonly Algorithm[] },
 ): LineCost {
   // Of a group only the first core takes part on `xo`: what ends on one core each must be sent to all.
-  const shares: readonly Algorithm[] = ['relay', 'scatter-gather'];
-  const allowed = line.axis === 'xo' && op !== 'all_gather' ? routable.filter((a) => !shares.includes(a)) : routable;
+  const allowed =
+    line.axis === 'xo' && op !== 'all_gather'
+      ? routable.filter((a) => a !== 'relay' && a !== 'scatter-gather')
+      : routable;
   switch (op) {
     case 'all_reduce':
       return allReduceCost(line, payload, combine ?? 'sum', allowed);
