@@ -91,12 +91,15 @@ function attrKey(attr: AttrValue, constantKey: (constant: Constant) => string): 
 /** Small constants by contents, others by the view and the identity of their source. */
 function keysOfConstants(): (constant: Constant) => string {
   const numbers = new Map<object, number>();
-  return (constant) => {
-    const { dtype, shape, stored, source, offset, strides } = constant;
+  const keyOfConstant = (constant: Constant): string => {
+    const { dtype, shape, stored, source, offset, strides, quantization: q, sparsity } = constant;
     const small = elementCount(shape) <= FULL_ELEMENTS && !isOpaque(source) && stored !== 'string';
     if (small) return printConstant(constant);
     const number = numbers.get(source) ?? numbers.size;
     numbers.set(source, number);
-    return JSON.stringify([dtype, shape, stored, number, offset, strides]);
+    const zeros = typeof q?.zeros === 'object' ? keyOfConstant(q.zeros) : q?.zeros;
+    const groups = q && [keyOfConstant(q.scales), zeros, q.block, q.phase, q.rounded];
+    return JSON.stringify([dtype, shape, stored, number, offset, strides, groups, sparsity]);
   };
+  return keyOfConstant;
 }

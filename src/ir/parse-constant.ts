@@ -1,5 +1,14 @@
 /** The `.wir` text of types and constants: what follows `:` and `const`. */
-import { type ByteSource, bytesSource, type Constant, denseConstant, elementCount, rowMajor } from './constant.ts';
+import {
+  type ByteSource,
+  bytesSource,
+  type Constant,
+  denseConstant,
+  elementCount,
+  groupCount,
+  rowMajor,
+  type Sparsity,
+} from './constant.ts';
 import type { Cursor } from './cursor.ts';
 import { addDims, type Dim, isKnown, mulDims, sym } from './dim.ts';
 import { parseElement, parseNumber, writeBits } from './literal.ts';
@@ -67,11 +76,67 @@ export class ConstantReader {
     const start = cursor.offset;
     const { dtype, shape: dims } = parseTensorType(cursor);
     if (!dims.every(isKnown)) return cursor.fail('wir/constant', `%${name}: a constant has known dims only`, start + 1);
-    const shape = dims.filter(isKnown);
+    return this.#compression(name, this.#elements(name, dtype, dims.filter(isKnown)));
+  }
+
+  /** Elements, or codes, in full, generated, or by the label of their source. */
+  #elements(name: string, dtype: DType, shape: readonly number[]): Constant {
+    const cursor = this.#cursor;
     const label = cursor.match(/@"(?:[^"\\\n]|\\.)*"/y);
     if (label !== undefined) return this.#view(dtype, shape, cursor.unquote(label.slice(1)));
     const generator = cursor.match(/[a-z]+\b(?<!\btrue|\bfalse|\bnan|\binf)/y);
     return generator === undefined ? this.#full(name, dtype, shape) : this.#generated(generator, dtype, shape);
+  }
+
+  /** What follows the elements of a compressed constant (printCompression): `scales(..) zeros(..) block(..) ..`. */
+  #compression(name: string, codes: Constant): Constant {
+    const cursor = this.#cursor;
+    const { shape } = codes;
+    const start = cursor.offset;
+    if (cursor.matchOnLine(/scales\b/y) === undefined) return this.#sparse(codes);
+    cursor.expect('(');
+    const scales = this.read(`${name}.scales`);
+    cursor.expect(')');
+    let zeros: Constant | number = 0;
+    if (cursor.match(/zeros\b/y) !== undefined) {
+      cursor.expect('(');
+      const number = cursor.match(/-?\d[\w.]*(?:(?<=[eE])[-+]\d+)?/y);
+      zeros = number === undefined ? this.read(`${name}.zeros`) : (parseNumber(number) ?? cursor.expected('a number'));
+      cursor.expect(')');
+    }
+    cursor.match(/block\b/y) ?? cursor.expected("'block'");
+    const block = this.#integers(shape.length, 'elements that share a scale');
+    const phased = cursor.match(/phase\b/y) !== undefined;
+    const phase = phased ? this.#integers(shape.length, 'elements cut off') : shape.map(() => 0);
+    const rounded = cursor.match(/rounded\b/y) === undefined ? codes.dtype : parseDType(cursor);
+    const wrong = (what: string): never => cursor.fail('wir/constant', `%${name}: ${what}`, start + 1);
+    const d = block.findIndex((n, i) => n < 1 || phase[i] >= n);
+    if (d >= 0) wrong(`dim ${d} has blocks of ${block[d]} of which ${phase[d]} are cut off`);
+    const groups = shape.map((n, i) => groupCount(n, block[i], phase[i]));
+    for (const c of typeof zeros === 'number' ? [scales] : [scales, zeros])
+      if (c.shape.join() !== groups.join()) wrong(`[${groups}] groups, but [${c.shape}] scales or zero points`);
+    return this.#sparse({ ...codes, quantization: { scales, zeros, block, phase, rounded } });
+  }
+
+  #sparse(constant: Constant): Constant {
+    const cursor = this.#cursor;
+    if (cursor.matchOnLine(/sparse\b/y) === undefined) return constant;
+    const word = cursor.match(/[a-z]+\d*|\d+:\d+/y) ?? '';
+    const known = (text: string): text is Sparsity => /^(?:bitmap|gap4|csc8|csc16|[1-9]\d*:[1-9]\d*)$/.test(text);
+    return known(word) ? { ...constant, sparsity: word } : cursor.expected('bitmap, gap4, csc8, csc16 or n:m');
+  }
+
+  #integers(count: number, what: string): number[] {
+    const cursor = this.#cursor;
+    cursor.expect('(');
+    const given: number[] = [];
+    if (!cursor.take(')')) {
+      do given.push(cursor.integer(what));
+      while (cursor.take(','));
+      cursor.expect(')');
+    }
+    if (given.length !== count) cursor.fail('wir/constant', `${count} dims but ${given.length} numbers of ${what}`);
+    return given;
   }
 
   #full(name: string, dtype: DType, shape: readonly number[]): Constant {

@@ -96,18 +96,34 @@ export function printConstant(constant: Constant, options: PrintOptions = {}): s
   const count = elementCount(shape);
   const type = printTensorType({ dtype, shape });
   const as = stored === dtype ? '' : ` stored ${stored}`;
+  const compressed = printCompression(constant, options);
   if (count <= FULL_ELEMENTS && !isOpaque(source) && DTYPE_BITS[stored] > 0) {
     const elements = elementTexts(constant);
-    return `${type} ${shape.length === 0 ? elements[0] : `[${elements.join(', ')}]`}${as}`;
+    return `${type} ${shape.length === 0 ? elements[0] : `[${elements.join(', ')}]`}${as}${compressed}`;
   }
   const start = offset === 0 ? '' : `+${offset}`;
   const steps = isContiguous(constant) ? '' : ` strides(${strides.join(',')})`;
   if (isGenerated(source)) {
     const partly = source.count === count ? '' : ` of ${source.count}`;
-    return `${type} ${source.generator}${partly}${start === '' ? '' : ` ${start}`}${steps}${as}`;
+    return `${type} ${source.generator}${partly}${start === '' ? '' : ` ${start}`}${steps}${as}${compressed}`;
   }
   const known = isOpaque(source) ? source.hash : options.hash ? hashConstant(constant) : null;
-  return `${type} @${JSON.stringify(source.label)}${start}${steps}${as}${known === null ? '' : ` #${known}`}`;
+  return `${type} @${JSON.stringify(source.label)}${start}${steps}${as}${known === null ? '' : ` #${known}`}${compressed}`;
+}
+
+/** ` scales(f16[2,64] @"w.scales") zeros(8) block(32,1) phase(3,0) rounded f16 sparse bitmap`: what differs from the plain case. */
+function printCompression({ dtype, quantization: q, sparsity }: Constant, options: PrintOptions): string {
+  const sparse = sparsity === undefined ? '' : ` sparse ${sparsity}`;
+  if (q === undefined) return sparse;
+  const zeros =
+    typeof q.zeros !== 'number'
+      ? ` zeros(${printConstant(q.zeros, options)})`
+      : q.zeros === 0
+        ? ''
+        : ` zeros(${printNumber(q.zeros)})`;
+  const phase = q.phase.some((n) => n !== 0) ? ` phase(${q.phase.join(',')})` : '';
+  const rounded = q.rounded === dtype ? '' : ` rounded ${q.rounded}`;
+  return ` scales(${printConstant(q.scales, options)})${zeros} block(${q.block.join(',')})${phase}${rounded}${sparse}`;
 }
 
 /** Source positions of the view's elements, row-major. */

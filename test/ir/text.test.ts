@@ -7,6 +7,7 @@ import type { Graph } from '../../src/ir/graph.ts';
 import { parseElement, printElement } from '../../src/ir/literal.ts';
 import { parseGraph } from '../../src/ir/parse.ts';
 import { printGraph } from '../../src/ir/print.ts';
+import { readConstant } from '../../src/tensor/read.ts';
 import { constant, randomGraph } from '../support/random-graph.ts';
 
 const example = `graph mlp opset 17 (%x: f16[8,32], %past: i64[B,2*S + 1]) -> %y, %half {
@@ -67,6 +68,28 @@ describe('text form of graphs', () => {
         expect(printGraph(parseGraph(text), { hash: true })).toBe(text);
       }),
     );
+  });
+
+  test('codes, scales and zero points are views, each with its own place', () => {
+    const text = `graph g () -> %w, %t {
+  %w = const f32[64,6] @"w"+40 strides(1,80) stored u4 scales(f16[3,6] @"s" strides(1,3)) zeros(u4[3,6] @"z" strides(1,4)) block(32,1) phase(8,0)
+  %t = const f16[2,2] [7, -8, 0, 1] stored i4 scales(f16[1,2] [0.5, -1]) block(2,1) sparse 2:4
+}
+`;
+    const graph = parseGraph(text);
+    expect(printGraph(graph)).toBe(text);
+    const [w, t] = graph.constants.values();
+    expect(w.quantization).toMatchObject({ block: [32, 1], phase: [8, 0], rounded: 'f32' });
+    expect([...readConstant(t).data]).toEqual([3.5, 8, 0, -1]);
+  });
+
+  test.each([
+    ['f32[4,2] @"w" stored i4 scales(f16[1,2] @"s") block(3,1)', '%w: [2,2] groups, but [1,2] scales or zero points'],
+    ['f32[4,2] @"w" stored i4 scales(f16[1,2] @"s") block(4)', '2 dims but 1 numbers of elements that share a scale'],
+    ['f32[4,2] @"w" stored i4 scales(f16[1,2] @"s") block(0,1)', '%w: dim 0 has blocks of 0 of which 0 are cut off'],
+    ['f32[4,2] @"w" sparse csc9', "expected bitmap, gap4, csc8, csc16 or n:m, found '}'"],
+  ])('%s', (constant, message) => {
+    expect(() => parseGraph(`graph g () -> %w {\n  %w = const ${constant}\n}\n`)).toThrow(message);
   });
 
   test('labels are looked up', () => {

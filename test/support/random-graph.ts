@@ -1,6 +1,15 @@
 /** Random graphs for property tests: well-formed, typed loosely (no op is run), with bodies and odd names. */
 import fc from 'fast-check';
-import { bytesSource, type Constant, denseConstant, elementCount, transposeConstant } from '../../src/ir/constant.ts';
+import {
+  bytesSource,
+  type Constant,
+  denseConstant,
+  elementCount,
+  groupCount,
+  type Quantized,
+  sliceConstant,
+  transposeConstant,
+} from '../../src/ir/constant.ts';
 import { addDims, type Dim, isKnown, mulDims, sym } from '../../src/ir/dim.ts';
 import type { Attrs, AttrValue, Graph, Op } from '../../src/ir/graph.ts';
 import { id, type ValueId } from '../../src/ir/ids.ts';
@@ -27,9 +36,25 @@ const dim: fc.Arbitrary<Dim> = fc.oneof(
 );
 const type: fc.Arbitrary<TensorType> = fc.record({ dtype, shape: fc.array(dim, { maxLength: 3 }) });
 
-/** Dense bytes, views of them, lazy casts and generated contents; small and large. */
+/** Scales and zero points for groups of 1 to 4 elements a dim, the last one ragged. */
+function quantized(codes: Constant, seed: number): Quantized {
+  const block = codes.shape.map((_, d) => 1 + ((seed >> (2 * d)) & 3));
+  const groups = codes.shape.map((n, d) => groupCount(n, block[d]));
+  const some = (what: string, type: DType): Constant => {
+    const bytes = new Uint8Array(bytesFor(type, elementCount(groups)));
+    for (let i = 0; i < bytes.length; i++) bytes[i] = Math.imul(seed + i, 40503) >>> 8;
+    return denseConstant(type, groups, bytesSource(`w${seed}.${what}`, bytes));
+  };
+  const zeros = seed % 3 === 0 ? some('zeros', codes.stored) : seed % 3 === 1 ? 0 : 7.5;
+  const phase = codes.shape.map(() => 0);
+  const quantization = { scales: some('scales', 'f16'), zeros, block, phase, rounded: 'f16' } as const;
+  const view: Quantized = { ...codes, dtype: seed % 2 === 0 ? 'f16' : 'f32', quantization };
+  return seed % 5 === 0 ? { ...view, sparsity: 'csc8' } : view;
+}
+
+/** Dense bytes, views of them, lazy casts, generated contents, codes with scales; small and large. */
 export const constant: fc.Arbitrary<Constant> = fc
-  .tuple(dtype, dtype, fc.array(fc.nat({ max: 9 }), { maxLength: 3 }), fc.nat(), fc.nat({ max: 3 }))
+  .tuple(dtype, dtype, fc.array(fc.nat({ max: 9 }), { maxLength: 3 }), fc.nat(), fc.nat({ max: 5 }))
   .map(([seen, stored, shape, seed, form]) => {
     const count = elementCount(shape);
     const bytes = new Uint8Array(bytesFor(stored, count));
@@ -37,6 +62,8 @@ export const constant: fc.Arbitrary<Constant> = fc
     const dense = denseConstant(stored, shape, bytesSource(`w${seed}`, bytes));
     if (form === 1) return { ...dense, dtype: seen };
     if (form === 2) return transposeConstant(dense, [...shape.keys()].reverse());
+    if (form === 4) return quantized(dense, seed);
+    if (form === 5 && shape.length > 0) return sliceConstant(quantized(dense, seed), 0, shape[0] >> 1, shape[0]);
     if (form === 3) return denseConstant('f16', shape, generatedSource('normal', { seed }, 'f16', count));
     return dense;
   });
