@@ -1,6 +1,8 @@
 /** What the fullest core of a region holds of a tensor, from the definition of Layout (src/ir/program.ts). */
-import { axisSize, type ProgramTensor, type RegionShape } from '../ir/program.ts';
-import { bytesFor } from '../ir/types.ts';
+import type { Coding } from '../ir/coding.ts';
+import { groupCount } from '../ir/constant.ts';
+import { axisSize, type MeshAxis, type ProgramTensor, type RegionShape } from '../ir/program.ts';
+import { bytesFor, type DType } from '../ir/types.ts';
 
 /**
  * Largest part of each dim. Cutting n into p balanced parts leaves ceil(n/p) in the largest, axis after axis; dealing
@@ -18,9 +20,89 @@ export function tileShape({ shape, layout }: ProgramTensor, region: RegionShape)
 export const tileElements = (tensor: ProgramTensor, region: RegionShape): number =>
   tileShape(tensor, region).reduce((a, b) => a * b, 1);
 
-/** Bytes of the fullest core, packed. */
+/** Bytes of the fullest core, packed; of a coded weight with the scales and zero points of its groups. */
 export const tileBytes = (tensor: ProgramTensor, region: RegionShape): number =>
-  bytesFor(tensor.dtype, tileElements(tensor, region));
+  tensor.coding === undefined
+    ? bytesFor(tensor.dtype, tileElements(tensor, region))
+    : codedTileBytes(tensor, tensor.coding, region);
+
+/** Where parts of `extent` begin, in the order of their coordinates (outermost axis first), and where the last one ends. */
+export function partBounds(extent: number, axes: readonly MeshAxis[], region: RegionShape): readonly number[] {
+  let bounds = [0, extent];
+  for (const axis of axes) {
+    const n = axisSize(region, axis);
+    const next: number[] = [];
+    for (let p = 0; p + 1 < bounds.length; p++) {
+      for (let i = 0; i < n; i++) next.push(bounds[p] + Math.floor((i * (bounds[p + 1] - bounds[p])) / n));
+    }
+    bounds = [...next, extent];
+  }
+  return bounds;
+}
+
+/** What a part of a dim of a coded weight has: elements, and groups that it touches. A group cut by a border counts on both sides. */
+export interface CodedPart {
+  readonly size: number;
+  readonly groups: number;
+}
+
+/** Bytes of the sections of a coded tile, in their order; each is filled up to 16 bits, which is what a core addresses. */
+export function codedSections(
+  dtype: DType,
+  { scale, tensorScale, zero }: Coding,
+  rows: CodedPart,
+  columns: CodedPart,
+): readonly [codes: number, scales: number, tensorScale: number, zeros: number] {
+  if (rows.size === 0 || columns.size === 0) return [0, 0, 0, 0];
+  const even = (type: DType, count: number): number => 2 * Math.ceil(bytesFor(type, count) / 2);
+  const groups = rows.groups * columns.groups;
+  return [
+    even(dtype, rows.size * columns.size),
+    even(scale, groups),
+    tensorScale === null ? 0 : even(tensorScale, 1),
+    typeof zero === 'number' ? 0 : even(zero, groups),
+  ];
+}
+
+/** Largest tile: the kinds of parts are few, so all pairs of them are tried. */
+function codedTileBytes({ dtype, shape, layout }: ProgramTensor, coding: Coding, region: RegionShape): number {
+  const [rows, columns] = shape.map((extent, d) =>
+    partKinds(extent, layout.dims[d], region, coding.block[d], coding.phase[d]),
+  );
+  let most = 0;
+  for (const r of rows)
+    for (const c of columns)
+      most = Math.max(
+        most,
+        codedSections(dtype, coding, r, c).reduce((a, b) => a + b),
+      );
+  return most;
+}
+
+const knownKinds = new Map<string, readonly CodedPart[]>();
+
+/** Distinct parts of a dim. The search over regions asks for the same ones again and again. */
+function partKinds(
+  extent: number,
+  axes: readonly MeshAxis[],
+  region: RegionShape,
+  block: number,
+  phase: number,
+): readonly CodedPart[] {
+  const key = `${extent}/${axes.map((axis) => axisSize(region, axis))}/${block}/${phase}`;
+  let kinds = knownKinds.get(key);
+  if (kinds !== undefined) return kinds;
+  const bounds = partBounds(extent, axes, region);
+  const distinct = new Map<string, CodedPart>();
+  for (let p = 0; p + 1 < bounds.length; p++) {
+    const size = bounds[p + 1] - bounds[p];
+    const groups = groupCount(size, block, (bounds[p] + phase) % block);
+    distinct.set(`${size} ${groups}`, { size, groups });
+  }
+  kinds = [...distinct.values()];
+  knownKinds.set(key, kinds);
+  return kinds;
+}
 
 /** Bytes on the fabric: 4 for f32 and 32-bit integers, else 2 an element; activations travel as 16 bit. */
 export const wireBytes = (tensor: ProgramTensor, region: RegionShape): number =>

@@ -104,7 +104,7 @@ export class ConstantReader {
       zeros = number === undefined ? this.read(`${name}.zeros`) : (parseNumber(number) ?? cursor.expected('a number'));
       cursor.expect(')');
     }
-    cursor.match(/block\b/y) ?? cursor.expected("'block'");
+    if (cursor.match(/block\b/y) === undefined) cursor.expected("'block'");
     const block = this.#integers(shape.length, 'elements that share a scale');
     const phased = cursor.match(/phase\b/y) !== undefined;
     const phase = phased ? this.#integers(shape.length, 'elements cut off') : shape.map(() => 0);

@@ -3,6 +3,7 @@
  * over the region's mesh axes; collectives are ops. A program describes one *step*: `tokens` tokens enter,
  * the same number leave. A decoder streams (1 token a step, the KV cache stays); an encoder takes all at once.
  */
+import type { Coding } from './coding.ts';
 import type { DType } from './types.ts';
 
 /**
@@ -39,10 +40,12 @@ export type TensorRole = 'weight' | 'state' | 'input' | 'temp' | 'output';
 export interface ProgramTensor {
   readonly name: string;
   readonly role: TensorRole;
-  /** Element type in SRAM. */
+  /** Element type in SRAM; of a coded weight, the type of its codes. */
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly layout: Layout;
+  /** Of a quantized weight only. */
+  readonly coding?: Coding;
 }
 
 /** Index into RegionProgram.tensors. */

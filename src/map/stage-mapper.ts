@@ -4,6 +4,8 @@
  * layout demands them, and travel together when they are ready together (collectives.ts).
  */
 import { fail } from '../diag/diagnostic.ts';
+import { type Coding, codingOf, isPlaceable } from '../ir/coding.ts';
+import { isQuantized, reshapeConstant } from '../ir/constant.ts';
 import type { IoRole, Stage } from '../ir/facts.ts';
 import type { Graph, Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
@@ -19,6 +21,7 @@ import type {
   T,
   TensorRole,
 } from '../ir/program.ts';
+import { formatName } from '../ir/storage.ts';
 import { HOST_KINDS } from '../ops/wafc-host.ts';
 import { type DType, DTYPE_BITS } from '../ir/types.ts';
 import { features, Y } from './axes.ts';
@@ -147,8 +150,8 @@ export class StageMapper {
     return this.roles.get(this.graph.names[v])?.kind === 'past';
   }
 
-  add(name: string, role: TensorRole, dtype: DType, shape: readonly number[], layout: Layout): T {
-    return this.tensors.push({ name, role, dtype, shape, layout }) - 1;
+  add(name: string, role: TensorRole, dtype: DType, shape: readonly number[], layout: Layout, coding?: Coding): T {
+    return this.tensors.push({ name, role, dtype, shape, layout, ...(coding ? { coding } : {}) }) - 1;
   }
   temp(like: T, shape: readonly number[], layout: Layout, suffix = ''): T {
     return this.add(`${this.node}${suffix}`, 'temp', this.tensors[like].dtype, shape, layout);
@@ -244,9 +247,11 @@ export class StageMapper {
     if (known !== undefined) return known;
     const constant = this.graph.constants.get(v);
     if (constant === undefined) return this.refuse(`needs ${this.graph.names[v]} to be a constant`);
-    if (DTYPE_BITS[constant.stored] < 8)
-      this.refuse(`has weight ${this.graph.names[v]} of type ${constant.stored}, which is not tiled yet`);
-    const t = this.add(this.graph.names[v], 'weight', constant.stored, shape, layout);
+    const matrix = isQuantized(constant) ? reshapeConstant(constant, shape) : constant;
+    if (matrix === undefined || !isPlaceable(matrix) || (!isQuantized(matrix) && DTYPE_BITS[matrix.stored] < 8))
+      this.refuse(`has weight ${this.graph.names[v]} as ${formatName(constant)}, which is not tiled yet`);
+    const coding = codingOf(matrix);
+    const t = this.add(this.graph.names[v], 'weight', constant.stored, shape, layout, coding);
     this.held.set(key, t);
     this.weightOf.push({ tensor: t, source: this.stage.weights.indexOf(v) });
     return t;

@@ -3,6 +3,8 @@
  * segment; equal segments have equal signatures, whatever their nodes are called.
  */
 import type { Graph, Op } from '../ir/graph.ts';
+import { codingOf, isPlaceable } from '../ir/coding.ts';
+import { isQuantized } from '../ir/constant.ts';
 import { isConstantAttr, isGraphAttr } from '../ir/graph.ts';
 import type { OpId, ValueId } from '../ir/ids.ts';
 import { HOST_KINDS } from '../ops/wafc-host.ts';
@@ -88,7 +90,7 @@ function signatureOf(graph: Graph, ops: readonly OpId[], split: Split): string {
     let number = numbers.get(v);
     if (number === undefined) {
       const kind = graph.constants.has(v) ? 'c' : split.onWafer.has(v) ? 'v' : 'h';
-      number = `${kind}${numbers.size}:${printType(graph.types[v])}${kind === 'c' ? `/${scalarText(graph, v)}` : ''}`;
+      number = `${kind}${numbers.size}:${printType(graph.types[v])}${kind === 'c' ? `/${constantText(graph, v)}` : ''}`;
       numbers.set(v, number);
     }
     return number;
@@ -102,10 +104,13 @@ function signatureOf(graph: Graph, ops: readonly OpId[], split: Split): string {
     .join(';');
 }
 
-/** Scalars are part of the program, not weights: layers that differ in one are not the same template. */
-const scalarText = (graph: Graph, v: ValueId): string => {
+/** Scalars and codings are part of the program, weights are not: layers that differ in one are not the same template. */
+const constantText = (graph: Graph, v: ValueId): string => {
   const constant = graph.constants.get(v);
-  if (constant === undefined || constant.shape.length > 0) return constant?.stored ?? '';
+  if (constant === undefined) return '';
+  if (isQuantized(constant))
+    return `${constant.stored} ${isPlaceable(constant) ? JSON.stringify(codingOf(constant)) : ''}`;
+  if (constant.shape.length > 0) return constant.stored;
   const bytes = new Uint8Array(8);
   constant.source.read(0, bytes.subarray(0, Math.min(8, constant.source.byteLength)));
   return Buffer.from(bytes).toString('hex');

@@ -2,12 +2,15 @@
 import { createHash } from 'node:crypto';
 import type { Program, Stages, With } from '../ir/facts.ts';
 import type { Constant } from '../ir/constant.ts';
-import { elementCount } from '../ir/constant.ts';
+import { bytesSource, denseConstant, elementCount, isQuantized, reshapeConstant } from '../ir/constant.ts';
 import { printDim } from '../ir/dim.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { OpId, ValueId } from '../ir/ids.ts';
 import { FULL_ELEMENTS, printGraph } from '../ir/print.ts';
 import { bytesFor } from '../ir/types.ts';
+import { pack } from '../tensor/pack.ts';
+import { readConstant } from '../tensor/read.ts';
+import { weightBytes } from './coded-tiles.ts';
 import { type Blob, type Plan, PLAN_SCHEMA, type PlanIo, type PlanStage } from './types.ts';
 
 export type Planned = With<'stages' | 'mapping' | 'placement' | 'memory' | 'schedule'>;
@@ -39,19 +42,26 @@ const BLOB_ALIGN = 64;
 export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
   const { graph, stages, mapping, placement, memory, schedule, target, mode } = program;
   let end = 0;
-  const place = (name: string, constant: Constant): PlannedBlob => {
-    const bytes = bytesFor(constant.stored, elementCount(constant.shape));
+  const place = (name: string, constant: Constant, bytes: number): PlannedBlob => {
     const blob: Blob = { name, dtype: constant.stored, shape: constant.shape, offset: end, bytes, sha256: null };
     end = Math.ceil((end + bytes) / BLOB_ALIGN) * BLOB_ALIGN;
     return { blob, constant };
   };
-  const stageBlobs = stages.stages.map((stage) =>
-    mapping.programs[stage.template].weightSources.map((k) =>
-      place(graph.names[stage.weights[k]], constantOf(graph, stage.weights[k])),
-    ),
-  );
+  const stageBlobs = stages.stages.map((stage) => {
+    const { tensors, weights, weightSources, shape } = mapping.programs[stage.template];
+    return weightSources.map((k, i) => {
+      const constant = constantOf(graph, stage.weights[k]);
+      const bytes = weightBytes(tensors[weights[i]], shape);
+      // Tiles of codes are made of rows and columns.
+      const matrix = isQuantized(constant) ? reshapeConstant(constant, tensors[weights[i]].shape) : constant;
+      return place(graph.names[stage.weights[k]], matrix ?? constant, bytes);
+    });
+  });
   const host = hostPart(graph, stages);
-  const hostBlobs = host.constants.map((v) => place(graph.names[v], relabelled(constantOf(graph, v))));
+  const hostBlobs = host.constants.map((v) => {
+    const constant = hostConstant(graph, v);
+    return place(graph.names[v], constant, bytesFor(constant.stored, elementCount(constant.shape)));
+  });
   const names = (values: readonly ValueId[]): string[] => values.map((v) => graph.names[v]);
   const planStages: PlanStage[] = stages.stages.map((stage, i) => ({
     name: stage.name,
@@ -87,6 +97,14 @@ const constantOf = (graph: Graph, v: ValueId): Constant => {
   if (constant === undefined) throw new Error(`${graph.names[v]} is not a constant`);
   return constant;
 };
+
+/** The host computes with values: its quantized tables (angles, positions) are decoded. */
+function hostConstant(graph: Graph, v: ValueId): Constant {
+  const constant = constantOf(graph, v);
+  if (!isQuantized(constant)) return constant;
+  const { dtype, shape, data } = readConstant(constant);
+  return denseConstant(dtype, shape, bytesSource(graph.names[v], pack(dtype, data)));
+}
 
 const io = ({ graph, roles }: Program, values: readonly ValueId[]): PlanIo[] =>
   values.map((v) => ({
@@ -155,7 +173,7 @@ function hostPart(graph: Graph, { host, stages }: Stages): HostPart {
       [...used].map((v) => [
         v,
         elementCount(constantOf(graph, v).shape) > FULL_ELEMENTS
-          ? relabelled(constantOf(graph, v), graph.names[v])
+          ? relabelled(hostConstant(graph, v), graph.names[v])
           : constantOf(graph, v),
       ]),
     );
@@ -174,8 +192,7 @@ function hostPart(graph: Graph, { host, stages }: Stages): HostPart {
 }
 
 /** A large host constant as a dense blob of its own, read through `name`. */
-function relabelled(constant: Constant, name?: string): Constant {
-  if (name === undefined) return constant;
+function relabelled(constant: Constant, name: string): Constant {
   const bytes = bytesFor(constant.stored, elementCount(constant.shape));
   return {
     ...constant,

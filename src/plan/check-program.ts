@@ -7,7 +7,7 @@ import {
   type RegionShape,
 } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
-import { DTYPE_BITS } from '../ir/types.ts';
+import { DTYPE_BITS, isFloat } from '../ir/types.ts';
 import { MAX_CORES } from '../target/check.ts';
 import type { Findings } from './findings.ts';
 
@@ -55,6 +55,7 @@ export function checkProgram(program: RegionProgram, path: string, target: Targe
       `expected a divisor of the width ${shape.width}, found ${shape.groups}`,
     );
   for (const [t, tensor] of tensors.entries()) {
+    checkCoding(tensor, `${path}/tensors/${t}`, found);
     if (checkLayout(tensor, `${path}/tensors/${t}`, found))
       checkSize(tensor, shape, `${path}/tensors/${t}`, target, found);
   }
@@ -77,6 +78,24 @@ function checkLayout({ shape, layout }: ProgramTensor, path: string, found: Find
   if (layout.cyclic && shape.length === 0)
     found.add('plan/layout', `${path}/layout/cyclic`, 'expected a tensor with rows, found one of rank 0');
   return twice === undefined;
+}
+
+/** Codes are those of a matrix of weights. */
+function checkCoding({ coding, role, shape, dtype }: ProgramTensor, path: string, found: Findings): void {
+  if (coding === undefined) return;
+  const { scale, tensorScale, zero, block, phase } = coding;
+  const wrong = (where: string, expected: string, is: string): void =>
+    found.add('plan/coding', `${path}/${where}`, `expected ${expected}, found ${is}`);
+  if (role !== 'weight' || shape.length !== 2)
+    wrong('coding', 'a weight of rows and columns', `a tensor of role ${role} and rank ${shape.length}`);
+  if (![2, 4, 8].includes(DTYPE_BITS[dtype])) wrong('dtype', 'codes of 2, 4 or 8 bits', dtype);
+  for (const [name, type] of Object.entries({ scale, tensorScale }))
+    if (type !== null && (!isFloat(type) || DTYPE_BITS[type] % 8 !== 0))
+      wrong(`coding/${name}`, 'a float of whole bytes', type);
+  if (typeof zero !== 'number' && zero !== dtype && !isFloat(zero))
+    wrong('coding/zero', `a number, ${dtype} or a float`, zero);
+  for (const d of [0, 1] as const)
+    if (phase[d] >= block[d]) wrong(`coding/phase/${d}`, `less than the block of ${block[d]}`, String(phase[d]));
 }
 
 /** Cores that an axis of the region has. */

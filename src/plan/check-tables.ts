@@ -3,6 +3,7 @@ import { show } from '../diag/schema-findings.ts';
 import { elementCount } from '../ir/constant.ts';
 import { parseDim, symbolsOf } from '../ir/dim.ts';
 import { bytesFor } from '../ir/types.ts';
+import { weightBytes } from './coded-tiles.ts';
 import type { Findings } from './findings.ts';
 import type { Blob, Plan, PlanIo, PlanStage } from './types.ts';
 
@@ -81,13 +82,23 @@ function checkSchedule({ templates, regions, schedule }: Plan, found: Findings):
 }
 
 /** Blobs lie in weights.bin side by side, each as long as its elements. */
-function checkBlobs({ stages, host, weights }: Plan, found: Findings): void {
+function checkBlobs({ stages, templates, host, weights }: Plan, found: Findings): void {
+  /** Coded weights are longer than their codes. */
+  const coded = new Map<Blob, number>();
+  for (const { weights: blobs, template } of stages) {
+    const program = templates[template]?.program;
+    for (const [w, blob] of blobs.entries()) {
+      const tensor = program?.tensors[program.weights[w]];
+      if (program !== undefined && tensor?.coding !== undefined) coded.set(blob, weightBytes(tensor, program.shape));
+    }
+  }
   const all: [path: string, blob: Blob][] = [
     ...stages.flatMap((s, i) => s.weights.map((b, w): [string, Blob] => [`/stages/${i}/weights/${w}`, b])),
     ...host.constants.map((b, i): [string, Blob] => [`/host/constants/${i}`, b]),
   ];
-  for (const [path, { shape, dtype, bytes, offset, sha256 }] of all) {
-    const expected = bytesFor(dtype, elementCount(shape));
+  for (const [path, blob] of all) {
+    const { shape, dtype, bytes, offset, sha256 } = blob;
+    const expected = coded.get(blob) ?? bytesFor(dtype, elementCount(shape));
     if (bytes !== expected)
       found.add('plan/blob', `${path}/bytes`, `expected the ${expected} of ${dtype}[${shape}], found ${bytes}`);
     if (offset + bytes > weights.bytes)

@@ -5,38 +5,21 @@
  */
 import { createHash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
+import { partBounds } from '../cost/tile.ts';
 import type { Constant } from '../ir/constant.ts';
 import { elementCount } from '../ir/constant.ts';
-import { axisSize, type MeshAxis, type ProgramTensor, type RegionShape } from '../ir/program.ts';
+import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import { readPacked } from '../tensor/read.ts';
 
 /** Largest tensor that is tiled in memory as a whole; larger ones are written tile by tile. */
-const WHOLE_BYTES = 160 * 2 ** 20;
+export const WHOLE_BYTES = 160 * 2 ** 20;
 const BLOCK_BYTES = 64 * 2 ** 20;
 
-/** Consecutive parts of one dim, with the mesh coordinates that own them (outermost axis first). */
-interface Parts {
-  readonly starts: readonly number[];
-  readonly axes: readonly MeshAxis[];
-}
-
-function partsOf(extent: number, axes: readonly MeshAxis[], shape: RegionShape): Parts {
-  let bounds = [0, extent];
-  for (const axis of axes) {
-    const n = axisSize(shape, axis);
-    const next: number[] = [];
-    for (let p = 0; p + 1 < bounds.length; p++) {
-      for (let i = 0; i < n; i++) next.push(bounds[p] + Math.floor((i * (bounds[p + 1] - bounds[p])) / n));
-    }
-    bounds = [...next, extent];
-  }
-  return { starts: bounds, axes };
-}
-
 interface Grid {
-  readonly rows: Parts;
-  readonly cols: Parts;
+  /** Where parts begin, and where the last one ends. */
+  readonly rows: readonly number[];
+  readonly cols: readonly number[];
   /** Tile offset in elements, by [row part, column part]. */
   offset(row: number, col: number): number;
 }
@@ -45,16 +28,16 @@ interface Grid {
 function gridOf({ shape, layout }: Pick<ProgramTensor, 'shape' | 'layout'>, region: RegionShape): Grid {
   const [rowExtent, colExtent] = shape.length === 1 ? [1, shape[0]] : shape;
   const [rowAxes, colAxes] = shape.length === 1 ? [[], layout.dims[0]] : layout.dims;
-  const rows = partsOf(rowExtent, rowAxes, region);
-  const cols = partsOf(colExtent, colAxes, region);
+  const rows = partBounds(rowExtent, rowAxes, region);
+  const cols = partBounds(colExtent, colAxes, region);
   // Cores run by rows, so whatever y cuts is the outer loop of the file.
   const colsOuter = colAxes.includes('y');
   return {
     rows,
     cols,
     offset(row, col) {
-      const [r0, r1] = [rows.starts[row], rows.starts[row + 1]];
-      const [c0, c1] = [cols.starts[col], cols.starts[col + 1]];
+      const [r0, r1] = [rows[row], rows[row + 1]];
+      const [c0, c1] = [cols[col], cols[col + 1]];
       return colsOuter ? c0 * rowExtent + r0 * (c1 - c0) : r0 * colExtent + c0 * (r1 - r0);
     },
   };
@@ -87,17 +70,24 @@ export function writeTiles(
   const element = DTYPE_BITS[constant.stored] / 8;
   const whole = bytes <= WHOLE_BYTES;
   const out = new Uint8Array(whole ? bytes : 0);
-  forEachBlock(view, grid, element, (block, region_) => {
+  for (const range of blocksOf(view, grid.rows, grid.cols, element)) {
+    const block = new Uint8Array(range.sizes[0] * range.sizes[1] * element);
+    readPacked(view, range.starts, range.sizes, block);
     sink.see?.(constant, block);
-    copyTiles(block, region_, grid, element, (at, tileBytes) => {
+    copyTiles(block, range, grid, element, (at, tileBytes) => {
       if (whole) return out.subarray(at, at + tileBytes);
       const tile = new Uint8Array(tileBytes);
       return { tile, done: () => writeSync(sink.fd, tile, 0, tileBytes, offset + at) };
     });
-  });
+  }
   if (whole) writeSync(sink.fd, out, 0, bytes, offset);
+  return digestOf(sink, whole ? out : undefined, offset, bytes);
+}
+
+/** SHA-256 of a blob, which goes into that of the file, too; read back where it is not in memory any more. */
+export function digestOf(sink: TileSink, all: Uint8Array | undefined, offset: number, bytes: number): string {
   const hash = createHash('sha256');
-  for (const chunk of whole ? [out] : readBack(sink.fd, offset, bytes)) {
+  for (const chunk of all === undefined ? readBack(sink.fd, offset, bytes) : [all]) {
     hash.update(chunk);
     sink.hash.update(chunk);
   }
@@ -113,34 +103,33 @@ function* readBack(fd: number, offset: number, bytes: number): Generator<Uint8Ar
   }
 }
 
-/** Ranges of parts: rows [r0, r1) and columns [c0, c1) of the grid. */
-interface PartRange {
+/** Rows and columns of a weight, and the ranges of parts [first, last) that they are. */
+interface Block {
+  readonly starts: readonly [number, number];
+  readonly sizes: readonly [number, number];
   readonly rows: readonly [number, number];
   readonly cols: readonly [number, number];
 }
 
-/** Reads the tensor in blocks of whole parts, along the dim in which its bytes lie far apart. */
-function forEachBlock(
+/** A weight in blocks of whole parts, along the dim in which its bytes lie far apart; `element` bytes each. */
+export function* blocksOf(
   view: Constant,
-  grid: Grid,
+  rows: readonly number[],
+  cols: readonly number[],
   element: number,
-  visit: (block: Uint8Array, range: PartRange) => void,
-): void {
+): Generator<Block> {
   const alongRows = Math.abs(view.strides[0]) >= Math.abs(view.strides[1]);
-  const parts = alongRows ? grid.rows : grid.cols;
+  const parts = alongRows ? rows : cols;
   const other = alongRows ? view.shape[1] : view.shape[0];
-  const last = parts.starts.length - 1;
+  const last = parts.length - 1;
   for (let p = 0; p < last; ) {
     let end = p + 1;
-    while (end < last && (parts.starts[end + 1] - parts.starts[p]) * other * element <= BLOCK_BYTES) end++;
-    const [from, size] = [parts.starts[p], parts.starts[end] - parts.starts[p]];
+    while (end < last && (parts[end + 1] - parts[p]) * other * element <= BLOCK_BYTES) end++;
+    const [from, size] = [parts[p], parts[end] - parts[p]];
     if (size > 0) {
-      const starts = alongRows ? [from, 0] : [0, from];
-      const sizes = alongRows ? [size, other] : [other, size];
-      const block = new Uint8Array(size * other * element);
-      readPacked(view, starts, sizes, block);
-      const all = (q: Parts): [number, number] => [0, q.starts.length - 1];
-      visit(block, alongRows ? { rows: [p, end], cols: all(grid.cols) } : { rows: all(grid.rows), cols: [p, end] });
+      yield alongRows
+        ? { starts: [from, 0], sizes: [size, other], rows: [p, end], cols: [0, cols.length - 1] }
+        : { starts: [0, from], sizes: [other, size], rows: [0, rows.length - 1], cols: [p, end] };
     }
     p = end;
   }
@@ -151,22 +140,22 @@ type TileTarget = Uint8Array | { readonly tile: Uint8Array; done(): void };
 /** Copies each tile of a row-major block to where `target` says. */
 function copyTiles(
   block: Uint8Array,
-  range: PartRange,
+  range: Block,
   { rows, cols, offset }: Grid,
   element: number,
   target: (at: number, bytes: number) => TileTarget,
 ): void {
-  const firstRow = rows.starts[range.rows[0]];
-  const firstCol = cols.starts[range.cols[0]];
-  const rowBytes = (cols.starts[range.cols[1]] - firstCol) * element;
+  const firstRow = rows[range.rows[0]];
+  const firstCol = cols[range.cols[0]];
+  const rowBytes = (cols[range.cols[1]] - firstCol) * element;
   for (let r = range.rows[0]; r < range.rows[1]; r++) {
     for (let c = range.cols[0]; c < range.cols[1]; c++) {
-      const height = rows.starts[r + 1] - rows.starts[r];
-      const width = (cols.starts[c + 1] - cols.starts[c]) * element;
+      const height = rows[r + 1] - rows[r];
+      const width = (cols[c + 1] - cols[c]) * element;
       if (height === 0 || width === 0) continue;
       const to = target(offset(r, c) * element, height * width);
       const tile = to instanceof Uint8Array ? to : to.tile;
-      const from = (rows.starts[r] - firstRow) * rowBytes + (cols.starts[c] - firstCol) * element;
+      const from = (rows[r] - firstRow) * rowBytes + (cols[c] - firstCol) * element;
       copyRows(block, from, rowBytes, tile, width, height);
       if (!(to instanceof Uint8Array)) to.done();
     }

@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Diagnostic, Report } from '../diag/diagnostic.ts';
+import { isQuantized } from '../ir/constant.ts';
 import type { Progress } from '../util/progress.ts';
 import { readPacked } from '../tensor/read.ts';
 import type { Draft, PlannedBlob } from './build.ts';
 import { hasNotFinite } from './finite.ts';
+import { writeCodedTiles } from './coded-tiles.ts';
 import { type TileSink, writeTiles } from './tiles.ts';
 import type { Blob, Plan } from './types.ts';
 
@@ -46,10 +48,13 @@ export function writeWeights(
       const { program } = plan.templates[stage.template];
       const weights = stageBlobs[s].map(({ blob, constant }, i) => {
         pad(blob.offset);
-        return written(
-          blob,
-          writeTiles(constant, program.tensors[program.weights[i]], program.shape, sink, blob.offset),
-        );
+        const tensor = program.tensors[program.weights[i]];
+        const { coding } = tensor;
+        const digest =
+          coding !== undefined && isQuantized(constant)
+            ? writeCodedTiles(constant, { ...tensor, coding }, program.shape, sink, blob.offset)
+            : writeTiles(constant, tensor, program.shape, sink, blob.offset);
+        return written(blob, digest);
       });
       return { ...stage, weights };
     });

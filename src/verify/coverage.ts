@@ -9,15 +9,22 @@
 import { closeSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Diagnostic } from '../diag/diagnostic.ts';
-import { bytesSource, type Constant, denseConstant, elementCount, reshapeConstant } from '../ir/constant.ts';
+import {
+  bytesSource,
+  type Constant,
+  denseConstant,
+  elementCount,
+  isQuantized,
+  reshapeConstant,
+} from '../ir/constant.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import type { Blob, Plan } from '../plan/types.ts';
 import { readPacked } from '../tensor/read.ts';
+import { compareCoded } from './coded-coverage.ts';
+import { type Block, blocksOf } from './tile-blocks.ts';
 import { firstDifference, readElementsAt } from './tile-bytes.ts';
 import { type TileTable, tileTable } from './tile-table.ts';
 
-/** Bytes of a weight in memory at once, twice; a single tile may be larger. */
-const BLOCK_BYTES = 16 * 2 ** 20;
 /** Largest constant that is copied because no view of it has the weight's shape. */
 const COPY_BYTES = 256 * 2 ** 20;
 
@@ -37,8 +44,17 @@ export function checkCoverage(plan: Plan, folder: string, weightOf: WeightOf): D
     for (const [s, stage] of plan.stages.entries()) {
       const { program } = plan.templates[stage.template];
       for (const [w, blob] of stage.weights.entries()) {
-        const { shape, layout } = program.tensors[program.weights[w]];
+        const tensor = program.tensors[program.weights[w]];
+        const { shape, layout, coding } = tensor;
         const what = `weight ${blob.name} of stage ${stage.name}`;
+        if (coding !== undefined) {
+          const constant = weightOf(s, w);
+          const fault = constant
+            ? compareCoded(fd, blob, tensor, coding, program.shape, constant)
+            : ({ rule: 'C1', message: 'expected a constant of the model, found none' } as const);
+          if (fault !== undefined) found.push(broken(fault.rule, `${what}: ${fault.message}`));
+          continue;
+        }
         if (shape.length > 2) {
           found.push(broken('C2', `${what}: expected rows and columns, found rank ${shape.length}`));
           continue;
@@ -78,6 +94,7 @@ function viewOf(
   extents: readonly [number, number],
 ): Constant | string {
   if (constant === undefined) return 'expected a constant of the model, found none';
+  if (isQuantized(constant)) return `expected a dense ${dtype}[${extents}], found ${constant.stored} codes with scales`;
   const { stored, shape } = constant;
   const [is, want] = [`${stored}[${shape}]`, `${dtype}[${extents}]`];
   if (stored !== dtype || elementCount(shape) !== extents[0] * extents[1])
@@ -103,14 +120,6 @@ interface Weight {
   readonly table: TileTable;
 }
 
-/** Row parts [r0, r1) and column parts [c0, c1). */
-interface Block {
-  readonly r0: number;
-  readonly r1: number;
-  readonly c0: number;
-  readonly c1: number;
-}
-
 interface Mismatch {
   /** Tiles that differ. */
   tiles: number;
@@ -123,44 +132,16 @@ interface Mismatch {
 /** What differs, or a text when the file does not have all of it. */
 function compareWeight(weight: Weight): Mismatch | string | undefined {
   let first: Mismatch | undefined;
-  for (const block of blocksOf(weight)) {
+  const { rows, cols, owners } = weight.table;
+  const [down, across] = [rows.length - 1, cols.length - 1];
+  const byRows = across === 1 || down === 1 || owners[1] <= owners[across];
+  for (const block of blocksOf(rows, cols, byRows, DTYPE_BITS[weight.blob.dtype])) {
     const found = compareBlock(weight, block);
     if (typeof found === 'string') return found;
     if (first === undefined) first = found;
     else first.tiles += found?.tiles ?? 0;
   }
   return first;
-}
-
-/**
- * Blocks of whole tiles: bands of the dim whose parts lie together in the file; where one part is too large, pieces of
- * it along the other dim.
- */
-function* blocksOf({ table, blob }: Weight): Generator<Block> {
-  const { rows, cols, owners } = table;
-  const [down, across] = [rows.length - 1, cols.length - 1];
-  const byRows = across === 1 || down === 1 || owners[1] <= owners[across];
-  const [outer, inner] = byRows ? [rows, cols] : [cols, rows];
-  const bits = DTYPE_BITS[blob.dtype];
-  const bands = groupParts(outer, (inner[inner.length - 1] * bits) / 8);
-  for (const [o0, o1] of bands) {
-    const pieces = o1 - o0 > 1 ? [[0, inner.length - 1]] : groupParts(inner, ((outer[o1] - outer[o0]) * bits) / 8);
-    for (const [i0, i1] of pieces)
-      yield byRows ? { r0: o0, r1: o1, c0: i0, c1: i1 } : { r0: i0, r1: i1, c0: o0, c1: o1 };
-  }
-}
-
-/** Runs of parts that stay below BLOCK_BYTES together, `bytes` an element of the dim. */
-function groupParts(starts: Float64Array, bytes: number): [number, number][] {
-  const groups: [number, number][] = [];
-  const last = starts.length - 1;
-  for (let from = 0; from < last; ) {
-    let to = from + 1;
-    while (to < last && (starts[to + 1] - starts[from]) * bytes <= BLOCK_BYTES) to++;
-    groups.push([from, to]);
-    from = to;
-  }
-  return groups;
 }
 
 function compareBlock({ fd, blob, view, table }: Weight, { r0, r1, c0, c1 }: Block): Mismatch | string | undefined {

@@ -57,7 +57,7 @@ const sizeOf = (axis: MeshAxis, { width, height, groups }: RegionShape): number 
   axis === 'y' ? height : axis === 'xo' ? groups : width / groups;
 
 /** Each axis cuts the range it is given; parts in order of the coordinates, outermost first. */
-function cutsOf(extent: number, axes: readonly MeshAxis[], region: RegionShape, faults: string[]): Cuts {
+export function cutsOf(extent: number, axes: readonly MeshAxis[], region: RegionShape, faults: string[]): Cuts {
   const sizes = axes.map((axis) => sizeOf(axis, region));
   const count = sizes.reduce((n, size) => n * size, 1);
   const starts = new Float64Array(count + 1);

@@ -88,8 +88,8 @@ describe('text form of graphs', () => {
     ['f32[4,2] @"w" stored i4 scales(f16[1,2] @"s") block(4)', '2 dims but 1 numbers of elements that share a scale'],
     ['f32[4,2] @"w" stored i4 scales(f16[1,2] @"s") block(0,1)', '%w: dim 0 has blocks of 0 of which 0 are cut off'],
     ['f32[4,2] @"w" sparse csc9', "expected bitmap, gap4, csc8, csc16 or n:m, found '}'"],
-  ])('%s', (constant, message) => {
-    expect(() => parseGraph(`graph g () -> %w {\n  %w = const ${constant}\n}\n`)).toThrow(message);
+  ])('%s', (text, message) => {
+    expect(() => parseGraph(`graph g () -> %w {\n  %w = const ${text}\n}\n`)).toThrow(message);
   });
 
   test('labels are looked up', () => {

@@ -40,10 +40,10 @@ const type: fc.Arbitrary<TensorType> = fc.record({ dtype, shape: fc.array(dim, {
 function quantized(codes: Constant, seed: number): Quantized {
   const block = codes.shape.map((_, d) => 1 + ((seed >> (2 * d)) & 3));
   const groups = codes.shape.map((n, d) => groupCount(n, block[d]));
-  const some = (what: string, type: DType): Constant => {
-    const bytes = new Uint8Array(bytesFor(type, elementCount(groups)));
+  const some = (what: string, as: DType): Constant => {
+    const bytes = new Uint8Array(bytesFor(as, elementCount(groups)));
     for (let i = 0; i < bytes.length; i++) bytes[i] = Math.imul(seed + i, 40503) >>> 8;
-    return denseConstant(type, groups, bytesSource(`w${seed}.${what}`, bytes));
+    return denseConstant(as, groups, bytesSource(`w${seed}.${what}`, bytes));
   };
   const zeros = seed % 3 === 0 ? some('zeros', codes.stored) : seed % 3 === 1 ? 0 : 7.5;
   const phase = codes.shape.map(() => 0);

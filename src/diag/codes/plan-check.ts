@@ -9,6 +9,11 @@ export const PLAN_CHECK_CODES: CodeTable = {
     why: 'Ranges lie side by side inside the file, and each is as long as the elements of its weight.',
     fix: AGAIN,
   },
+  'plan/coding': {
+    title: 'a weight is coded in a way that no tile can be',
+    why: 'Codes of 2, 4 or 8 bits belong to a matrix of weights; scales are floats, zero points are codes or floats.',
+    fix: AGAIN,
+  },
   'plan/count': {
     title: 'two tables of the plan have different lengths',
     why: 'Entries belong together by position: the inputs of a stage and of its program, the maps and the regions.',

@@ -6,6 +6,7 @@ import { bytesFor } from '../../ir/types.ts';
 import type { Blob } from '../../plan/types.ts';
 import { unpack } from '../../tensor/pack.ts';
 import { type Cores, type Spread, spread } from './geometry.ts';
+import { unpackTiles } from './unpack.ts';
 
 /** The tiles of one weight on all cores that hold a replica. */
 export function loadWeight(fd: number, blob: Blob, tensor: ProgramTensor, cores: Cores): Spread {
@@ -18,13 +19,16 @@ export function loadWeight(fd: number, blob: Blob, tensor: ProgramTensor, cores:
       message: `weights.bin ends inside ${blob.name}: expected ${blob.bytes} bytes at ${blob.offset}, found ${got}`,
     });
   }
-  const elements = tensor.shape.reduce((a, b) => a * b, 1);
-  if (bytesFor(tensor.dtype, elements) !== blob.bytes) {
-    fail({
-      code: 'plan/blob-size',
-      message: `${blob.name} has ${blob.bytes} bytes, but ${tensor.dtype}[${tensor.shape}] needs ${bytesFor(tensor.dtype, elements)}`,
-    });
+  const wrongSize = (what: string, expected: number): never =>
+    fail({ code: 'plan/blob-size', message: `${blob.name} has ${blob.bytes} bytes, but ${what} needs ${expected}` });
+  if (tensor.coding !== undefined) {
+    const expected = unpackTiles(bytes, tensor, tensor.coding, tiles, cores);
+    if (expected !== blob.bytes) wrongSize(`${tensor.dtype}[${tensor.shape}] with its scales`, expected);
+    return tiles;
   }
+  const elements = tensor.shape.reduce((a, b) => a * b, 1);
+  const expected = bytesFor(tensor.dtype, elements);
+  if (expected !== blob.bytes) wrongSize(`${tensor.dtype}[${tensor.shape}]`, expected);
   const values = unpack(tensor.dtype, bytes, elements);
   const [rowsExtent, colsExtent] = tensor.shape;
   const columnsFirst = tensor.layout.dims[1].includes('y');
