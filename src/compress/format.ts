@@ -82,7 +82,8 @@ function parseInteger(bits: number, parts: readonly string[]): Format | Refusal 
   // int8 is accurate with a scale a row; fewer bits need groups.
   group ??= bits === 8 ? 'row' : DEFAULT_GROUP;
   grid ??= bits === 8 ? 'symmetric' : 'asymmetric';
-  if (bits === 2 && grid === 'symmetric') return { problem: '2 bits have no symmetric grid worth the name: signed or asym' };
+  if (bits === 2 && grid === 'symmetric')
+    return { problem: '2 bits have no symmetric grid worth the name: signed or asym' };
   return { kind: 'integer', bits, grid, group };
 }
 

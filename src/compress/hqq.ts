@@ -42,7 +42,10 @@ function startOf({ low, high }: Extremes, levels: number): { scales: Float32Arra
   // A group of equal weights has no spread: its scale is the weight itself, at code 1.
   for (let g = 0; g < scales.length; g++) if (low[g] === high[g] && low[g] !== 0) scales[g] = low[g];
   storeScales(scales);
-  const zeros = roundTo('f16', low.map((least, g) => (least === high[g] ? 0 : -least / scales[g])));
+  const zeros = roundTo(
+    'f16',
+    low.map((least, g) => (least === high[g] ? 0 : -least / scales[g])),
+  );
   return { scales, zeros };
 }
 
@@ -60,51 +63,38 @@ function toHalf(x: number): number {
 }
 
 /** The zero point of least p-norm of the error among the iterates. */
-function fitZero(
-  values: Float32Array,
-  start: number,
-  end: number,
-  scale: number,
-  first: number,
-  high: number,
-): number {
+function fitZero(values: Float32Array, start: number, end: number, scale: number, first: number, high: number): number {
   let [zero, best] = [first, first];
   let least = errorOf(values, start, end, scale, first, high);
   let beta = BETA;
   for (let step = 0; step < ITERATIONS; step++) {
     let sum = 0;
+    const zeroBelow = beta ** (1 / (NORM - 2));
     for (let i = start; i < end; i++) {
       const w = values[i];
       const q = encodeFloat(w, scale, zero, high);
       const error = w - (q - zero) * scale;
-      sum += q - (w - shrink(error, beta)) / scale;
+      sum += q - (w - shrink(error, beta, zeroBelow)) / scale;
     }
     zero = toHalf(sum / (end - start));
     beta *= KAPPA;
     const found = errorOf(values, start, end, scale, zero, high);
-    if (found < least) {
-      least = found;
-      best = zero;
-    }
+    if (found >= least) break;
+    least = found;
+    best = zero;
   }
   return best;
 }
 
 /** The proximal step of the p-norm. */
-function shrink(x: number, beta: number): number {
+function shrink(x: number, beta: number, zeroBelow: number): number {
   const size = Math.abs(x);
+  if (size < zeroBelow) return 0; // spares the power: nearly all errors are so small
   const kept = size - size ** (NORM - 1) / beta;
   return kept > 0 ? Math.sign(x) * kept : 0;
 }
 
-function errorOf(
-  values: Float32Array,
-  start: number,
-  end: number,
-  scale: number,
-  zero: number,
-  high: number,
-): number {
+function errorOf(values: Float32Array, start: number, end: number, scale: number, zero: number, high: number): number {
   let sum = 0;
   for (let i = start; i < end; i++) {
     const w = values[i];
