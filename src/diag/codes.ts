@@ -3,6 +3,7 @@
  * source uses a code that is not here, or one here is used nowhere.
  */
 import { COMPILE_CODES } from './codes/compile.ts';
+import { COMPRESS_CODES } from './codes/compress.ts';
 import { ONNX_CODES } from './codes/onnx.ts';
 import { PLAN_CHECK_CODES } from './codes/plan-check.ts';
 import { PLAN_CODES } from './codes/plan.ts';
@@ -23,6 +24,7 @@ export type CodeTable = Readonly<Record<string, CodeEntry>>;
 export const CODES: CodeTable = {
   ...ONNX_CODES,
   ...COMPILE_CODES,
+  ...COMPRESS_CODES,
   ...PLAN_CODES,
   ...PLAN_CHECK_CODES,
   ...RUN_CODES,

@@ -34,7 +34,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['cost'],
   ['plan'],
   ['exec', 'sim', 'verify'],
-  ['frontend', 'match', 'pass'],
+  ['eval', 'frontend', 'match', 'pass'],
   ['compress', 'lift', 'map', 'partition'],
   ['route', 'schedule'],
   ['passes'],
