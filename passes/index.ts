@@ -3,6 +3,7 @@ import type { PassRegistry } from '../src/pass/pass.ts';
 import cse from './1-graph/cse.ts';
 import deadCode from './1-graph/dead-code.ts';
 import dropIdentities from './1-graph/drop-identities.ts';
+import expandFused from './1-graph/expand-fused.ts';
 import foldConstants from './1-graph/fold-constants.ts';
 import fuseActivations from './1-graph/fuse-activations.ts';
 import fuseNorms from './1-graph/fuse-norms.ts';
@@ -20,6 +21,7 @@ import predictCycles from './6-schedule/predict-cycles.ts';
 export const PASSES: PassRegistry = [
   inlineBranches,
   ingestQuantized,
+  expandFused,
   foldConstants,
   dropIdentities,
   cse,

@@ -2,6 +2,7 @@
 import cse from '../../passes/1-graph/cse.ts';
 import deadCode from '../../passes/1-graph/dead-code.ts';
 import dropIdentities from '../../passes/1-graph/drop-identities.ts';
+import expandFused from '../../passes/1-graph/expand-fused.ts';
 import foldConstants from '../../passes/1-graph/fold-constants.ts';
 import fuseActivations from '../../passes/1-graph/fuse-activations.ts';
 import fuseNorms from '../../passes/1-graph/fuse-norms.ts';
@@ -22,6 +23,7 @@ export const GRAPH_STEPS: readonly Step[] = [
   step(foldConstants, {}), // conditions of If, shape arithmetic, transposed weights
   step(inlineBranches, {}), // merged decoders: the branch a bound input takes
   step(ingestQuantized, {}), // scales are constants by now
+  step(expandFused, {}), // a fused export becomes the plain one; quantized products are plain by now
   step(foldConstants, {}), // shape arithmetic that was inside the branch, dequantized weights
   step(dropIdentities, {}), // so that cones below are not cut by Identity and no-op casts
   step(cse, {}), // exporters repeat mask and angle code in every layer

@@ -1,8 +1,13 @@
-/** com.microsoft's matrix products: FusedMatMul, DynamicQuantizeMatMul, MatMulIntegerToFloat. */
+/** com.microsoft's matrix products: FusedMatMul, FusedGemm, DynamicQuantizeMatMul, MatMulIntegerToFloat. */
 import type { Dim } from '../ir/dim.ts';
+import type { Attrs } from '../ir/graph.ts';
 import type { Tensor, TensorData } from '../tensor/tensor.ts';
+import { ops as activationOps } from './activation.ts';
+import { attrReader } from './attrs.ts';
+import { ops as matmulOps } from './matmul.ts';
 import { defineOp, type InferContext, type OpDef, type RunContext } from './op.ts';
 import { stored } from './support/elementwise.ts';
+import { unsupported } from './support/fault.ts';
 import { tensorAt, typeAt } from './support/inputs.ts';
 import { matmul, matmulShape } from './support/matmul.ts';
 import { shifted } from './support/quant.ts';
@@ -42,6 +47,40 @@ const fusedMatMul = defineOp({
     const out = matmul(side(0, 'A'), side(1, 'B'), { dtype: dtype === 'f64' ? 'f64' : 'f32' });
     for (let i = 0; alpha !== 1 && i < out.data.length; i++) out.data[i] *= alpha;
     return [{ ...out, dtype, data: stored(dtype, out.data) }];
+  },
+});
+
+const gemm = matmulOps.find(({ name }) => name === 'Gemm') as OpDef;
+
+/** What FusedGemm may end in: the activations that onnxruntime's optimizer folds into a Gemm. */
+const GEMM_ACTIVATIONS = 'Elu HardSigmoid LeakyRelu Relu Selu Sigmoid Softplus Softsign Tanh ThresholdedRelu'.split(
+  ' ',
+);
+
+/** The activation's own attributes: `activation_alpha` is its `alpha`. */
+export function activationAttrs(attrs: Attrs): Attrs {
+  const prefix = 'activation_';
+  return Object.fromEntries(
+    Object.entries(attrs).flatMap(([name, value]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [],
+    ),
+  );
+}
+
+/** Gemm, then an activation. */
+const fusedGemm = defineOp({
+  domain: 'com.microsoft',
+  name: 'FusedGemm',
+  since: [1],
+  trait: 'compute',
+  infer: gemm.infer,
+  run(context) {
+    const name = context.attrs.string('activation');
+    const def = activationOps.find((d) => d.name === name && GEMM_ACTIVATIONS.includes(name));
+    if (def === undefined)
+      return unsupported('FusedGemm', `activation ${name}; supported: ${GEMM_ACTIVATIONS.join(', ')}`);
+    const attrs = attrReader({ kind: name, attrs: activationAttrs(context.attrs.raw), origin: { node: name, by: [] } });
+    return def.run({ ...context, attrs, inputs: gemm.run(context) });
   },
 });
 
@@ -113,6 +152,7 @@ const sameAs = (name: string): OpDef => {
 
 export const ops = [
   fusedMatMul,
+  fusedGemm,
   dynamicQuantizeMatMul,
   matMulIntegerToFloat,
   sameAs('QuantizeLinear'),

@@ -123,6 +123,13 @@ const matmuls: Case[] = [
     outputs: [F],
   },
   {
+    name: 'gemm and leaky relu',
+    op: 'FusedGemm',
+    attrs: { transB: 1, alpha: { float: 0.5 }, activation: 'LeakyRelu', activation_alpha: { float: 0.2 } },
+    inputs: [floats(3, 5), floats(4, 5), floats(4)],
+    outputs: [F],
+  },
+  {
     name: 'dynamic u8',
     op: 'DynamicQuantizeMatMul',
     inputs: [floats(3, 8), integers('u8', 0, 255, 8, 5), floats(5), integers('u8', 0, 255, 5), floats(5)],

@@ -11,7 +11,7 @@ import { pack, unpack } from '../../src/tensor/pack.ts';
 import { sizeOf, type Tensor } from '../../src/tensor/tensor.ts';
 
 const { onnx } = onnxProto;
-const ORT_HOME = new URL('../ort/package.json', import.meta.url);
+export const ORT_HOME = new URL('../ort/package.json', import.meta.url);
 
 /** False where `npm run test:ort` has not installed onnxruntime-node. */
 export const hasOrt = existsSync(new URL('./node_modules/onnxruntime-node', ORT_HOME));

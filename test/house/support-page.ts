@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { EXPANDED } from '../../passes/1-graph/expand-fused.ts';
 import { INGESTED } from '../../passes/1-graph/ingest-quantized.ts';
 import { tokenForm } from '../../src/lift/lift.ts';
 import { hasRegionRule } from '../../src/map/stage-mapper.ts';
@@ -32,6 +33,7 @@ function tokens(def: OpDef): string {
   if (HOST_KINDS.has(kind)) return 'host';
   if (def.domain === 'wafc') return 'is one';
   if (Object.hasOwn(INGESTED, kind)) return 'a float product (ingest-quantized)';
+  if (Object.hasOwn(EXPANDED, kind)) return 'plain ops (expand-fused)';
   if (kind === 'If') return 'the branch taken (inline-branches)';
   return tokenForm(def) ?? 'host only';
 }

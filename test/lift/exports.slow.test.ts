@@ -1,6 +1,7 @@
 /** One model in many export forms lowers to one graph. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadModel } from '../../src/driver/compile.ts';
 import { GRAPH_STEPS } from '../../src/driver/pipeline.ts';
@@ -11,6 +12,8 @@ import { QUIET, runPasses } from '../../src/pass/manager.ts';
 import { loadTarget } from '../../src/target/load.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
 import { step } from '../../src/pass/pass.ts';
+import { hasOrt, ORT_HOME } from '../conformance/single-op.ts';
+import { temporaryFolder } from '../onnx/support.ts';
 
 const EXPORTS = join(import.meta.dirname, '../../../shared/models/models/exports');
 const absent = !existsSync(EXPORTS);
@@ -31,8 +34,10 @@ const QUANTIZED = [
   'decoder_with_past_model.ts17.int8dyn',
 ];
 
-function lowered(name: string): { graph: Graph; templates: number; stages: number } {
-  const { graph, roles } = loadModel(join(EXPORTS, 'stories260K', `${name}.onnx`), 1, {});
+const stories = (name: string): string => join(EXPORTS, 'stories260K', `${name}.onnx`);
+
+function lowered(path: string): { graph: Graph; templates: number; stages: number } {
+  const { graph, roles } = loadModel(path, 1, {});
   const start = {
     graph,
     roles,
@@ -70,7 +75,10 @@ describe.skipIf(absent)('stories260K in its export forms', () => {
   const forms = absent
     ? new Map<string, ReturnType<typeof lowered>>()
     : new Map(
-        [...WITHOUT_CACHE, ...WITH_CACHE, ...QUANTIZED, 'karpathy_all.ts17'].map((name) => [name, lowered(name)]),
+        [...WITHOUT_CACHE, ...WITH_CACHE, ...QUANTIZED, 'karpathy_all.ts17'].map((name) => [
+          name,
+          lowered(stories(name)),
+        ]),
       );
   const form = (name: string): ReturnType<typeof lowered> => forms.get(name) ?? expect.fail(`no ${name}`);
 
@@ -102,5 +110,34 @@ describe.skipIf(absent)('stories260K in its export forms', () => {
       const pairing = new Set(graph.ops.filter((op) => op.kind === 'wafc.rope').map((op) => op.attrs.interleaved));
       expect([name, ...pairing]).toEqual([name, name === 'karpathy_all.ts17' ? 1 : 0]);
     }
+  });
+});
+
+/** onnxruntime writes its fused graph beside opening a model. */
+async function fusedBy(level: 'extended' | 'all', path: string, folder: string): Promise<string> {
+  const optimizedModelFilePath = join(folder, `${level}-${basename(path)}`);
+  const ort = createRequire(ORT_HOME)('onnxruntime-node') as {
+    InferenceSession: { create(path: string, options: object): Promise<{ release(): Promise<void> }> };
+  };
+  const options = { graphOptimizationLevel: level, optimizedModelFilePath, logSeverityLevel: 4, intraOpNumThreads: 1 };
+  await (await ort.InferenceSession.create(path, options)).release();
+  return optimizedModelFilePath;
+}
+
+describe.skipIf(absent || !hasOrt)('models fused by onnxruntime', () => {
+  const folder = temporaryFolder();
+  test.each([
+    ['stories260K/decoder_with_past_model.ts17', 'all', ['FusedMatMul', 'QuickGelu']],
+    ['hfzoo/bert.dynamo18', 'extended', ['FusedMatMul', 'SkipLayerNormalization']],
+    ['hfzoo/gpt2.ts17', 'all', ['FastGelu', 'FusedMatMul']],
+    ['hfzoo/distilbert_seqcls.ts17', 'extended', ['BiasGelu', 'FusedGemm', 'FusedMatMul']],
+  ] as const)('%s (%s) is the graph of the plain export, up to names', async (name, level, fused) => {
+    const plain = join(EXPORTS, `${name}.onnx`);
+    const path = await fusedBy(level, plain, folder);
+    const kinds = new Set(loadModel(path, 1, {}).graph.ops.map((op) => op.kind));
+    expect([...kinds].filter((kind) => kind.startsWith('com.microsoft.')).sort()).toEqual(
+      fused.map((kind) => `com.microsoft.${kind}`),
+    );
+    expect(canonicalText(lowered(path).graph)).toBe(canonicalText(lowered(plain).graph));
   });
 });

@@ -22,6 +22,16 @@ export const COMPILE_CODES: CodeTable = {
     why: 'No --context was given, and the default does not fit the target; the longest power of two that does was taken.',
     fix: 'Nothing, if that is enough; else give --context, or choose a larger target.',
   },
+  'compile/full-cache': {
+    title: 'every row of the cache is as long as the past',
+    why: 'GroupQueryAttention takes the valid keys of each row of a batch (seqlens_k). A plan appends one position a step to all rows, so seqlens_k is past + new - 1 everywhere.',
+    fix: 'Nothing for single sequences; in a batch, feed rows of one length.',
+  },
+  'compile/fused-op': {
+    title: 'a fused op is not taken apart',
+    why: 'Fused ops of onnxruntime are placed as the plain ops they stand for. This one has a form that they cannot spell.',
+    fix: 'Nothing, if the op runs on the host; else export the model without this form, or without fusion.',
+  },
   'compile/not-finite': {
     title: 'a weight holds NaN or infinity',
     why: 'Every token would be computed with it. Weights are looked at while weights.bin is written, not for shapes only.',

@@ -1,0 +1,82 @@
+/**
+ * expand-fused: onnxruntime's fused ops become the plain ops they stand for.
+ *
+ * Before  com.microsoft norms, embeddings, activations, products and attention, as its optimizer and its model
+ *         builder write them.
+ * After   Add, MatMul, Gelu, LayerNormalization, RMSNormalization, RotaryEmbedding and Attention of ai.onnx, so that a
+ *         fused export lowers to the graph of the plain one.
+ * Skips   forms without a plain spelling (sinks, quantized caches, scores as outputs): a remark names each.
+ */
+import type { OpId } from '../../src/ir/ids.ts';
+import { inferTypes } from '../../src/frontend/infer.ts';
+import { groupQuery, multiHead, packedAttention, rotary } from '../../src/match/fused/attention.ts';
+import { Expansion, NotExpanded } from '../../src/match/fused/expansion.ts';
+import {
+  embedNorm,
+  fusedGemm,
+  fusedMatMul,
+  gelu,
+  quickGelu,
+  skipLayerNorm,
+  skipRmsNorm,
+} from '../../src/match/fused/norms.ts';
+import { definePass } from '../../src/pass/pass.ts';
+
+/** By op kind. */
+export const EXPANDED: Readonly<Record<string, (x: Expansion) => void>> = {
+  'com.microsoft.SkipLayerNormalization': skipLayerNorm,
+  'com.microsoft.SkipSimplifiedLayerNormalization': skipRmsNorm,
+  'com.microsoft.EmbedLayerNormalization': embedNorm,
+  'com.microsoft.Gelu': gelu('none'),
+  'com.microsoft.BiasGelu': gelu('none'),
+  'com.microsoft.FastGelu': gelu('tanh'),
+  'com.microsoft.QuickGelu': quickGelu,
+  'com.microsoft.FusedMatMul': fusedMatMul,
+  'com.microsoft.FusedGemm': fusedGemm,
+  'com.microsoft.Attention': packedAttention,
+  'com.microsoft.MultiHeadAttention': multiHead,
+  'com.microsoft.GroupQueryAttention': groupQuery,
+  'com.microsoft.RotaryEmbedding': rotary,
+};
+
+export default definePass({
+  name: 'expand-fused',
+  summary: "take onnxruntime's fused ops apart",
+  requires: [],
+  provides: [],
+  preserves: [],
+  numerics: 'reassociates',
+  options: {},
+  run(program, { edit: begin, count, report }) {
+    const { graph } = program;
+    const fused = graph.ops.flatMap((op, at) => (Object.hasOwn(EXPANDED, op.kind) ? [{ op, at: at as OpId }] : []));
+    if (fused.length === 0) return program;
+    const edit = begin(graph);
+    const grouped = fused.find(({ op }) => op.kind === 'com.microsoft.GroupQueryAttention');
+    if (grouped !== undefined) {
+      report({
+        code: 'compile/full-cache',
+        severity: 'remark',
+        message: 'GroupQueryAttention is placed for caches that hold exactly the past: seqlens_k is not read',
+        node: grouped.op.origin.node,
+      });
+    }
+    for (const { at } of fused) {
+      // As edited so far: its inputs may come from an op that was taken apart before it.
+      const op = edit.op(at);
+      try {
+        EXPANDED[op.kind](new Expansion(edit, op));
+        count('ops taken apart');
+      } catch (error) {
+        if (!(error instanceof NotExpanded)) throw error;
+        report({
+          code: 'compile/fused-op',
+          severity: 'remark',
+          message: `${op.kind} is not taken apart: ${error.message} has no plain spelling here`,
+          node: op.origin.node,
+        });
+      }
+    }
+    return { ...program, graph: inferTypes(edit.finish()) };
+  },
+});
