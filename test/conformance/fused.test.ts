@@ -13,11 +13,10 @@ import { difference } from './compare.ts';
 import { microsoftCases } from './microsoft-cases.ts';
 import { encodeSingle, type SingleOp } from './single-op.ts';
 
-const FUSED = new Set([
-  ...['SkipLayerNormalization', 'SkipSimplifiedLayerNormalization', 'EmbedLayerNormalization', 'Gelu', 'BiasGelu'],
-  ...['FastGelu', 'QuickGelu', 'FusedMatMul', 'FusedGemm', 'Attention', 'MultiHeadAttention', 'GroupQueryAttention'],
-  'RotaryEmbedding',
-]);
+const FUSED = new Set(
+  `SkipLayerNormalization SkipSimplifiedLayerNormalization EmbedLayerNormalization Gelu BiasGelu FastGelu QuickGelu
+   FusedMatMul FusedGemm Attention MultiHeadAttention GroupQueryAttention RotaryEmbedding`.split(/\s+/),
+);
 
 /** Forms without a plain spelling, by what is said of them. */
 const KEPT: Readonly<Record<string, RegExp>> = {
