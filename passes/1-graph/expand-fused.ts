@@ -52,21 +52,22 @@ export default definePass({
     const fused = graph.ops.flatMap((op, at) => (Object.hasOwn(EXPANDED, op.kind) ? [{ op, at: at as OpId }] : []));
     if (fused.length === 0) return program;
     const edit = begin(graph);
-    const grouped = fused.find(({ op }) => op.kind === 'com.microsoft.GroupQueryAttention');
-    if (grouped !== undefined) {
-      report({
-        code: 'compile/full-cache',
-        severity: 'remark',
-        message: 'GroupQueryAttention is placed for caches that hold exactly the past: seqlens_k is not read',
-        node: grouped.op.origin.node,
-      });
-    }
+    let grouped = false;
     for (const { at } of fused) {
       // As edited so far: its inputs may come from an op that was taken apart before it.
       const op = edit.op(at);
       try {
         EXPANDED[op.kind](new Expansion(edit, op));
         count('ops taken apart');
+        if (op.kind === 'com.microsoft.GroupQueryAttention' && !grouped) {
+          grouped = true;
+          report({
+            code: 'compile/full-cache',
+            severity: 'remark',
+            message: 'GroupQueryAttention is placed for caches that hold exactly the past: seqlens_k is not read',
+            node: op.origin.node,
+          });
+        }
       } catch (error) {
         if (!(error instanceof NotExpanded)) throw error;
         report({
