@@ -120,19 +120,33 @@ function walk(graph: Graph, wanted: readonly ValueId[], feeds: ReadonlyMap<strin
 }
 
 function runIn(op: Op, inputs: readonly (Tensor | undefined)[], run: Run): Tensor[] {
+  const outputs = callOp(op, inputs, (body, bodyInputs) => runBody(body, bodyInputs, run));
+  run.options.observe?.(op, outputs);
+  return outputs;
+}
+
+/**
+ * The kernel of an op on given inputs; `runBody` runs its bodies. The one place where kernels are called.
+ * @throws Diagnosed, naming the op's node, when the op is not supported or meets a value that it does not allow.
+ */
+export function callOp(
+  op: Pick<Op, 'kind' | 'version' | 'attrs' | 'origin' | 'outputs'>,
+  inputs: readonly (Tensor | undefined)[],
+  runBody: (body: Graph, inputs: readonly Tensor[]) => readonly Tensor[],
+): Tensor[] {
   const def = opFor(op.kind);
   if (def === undefined)
     fail({ code: 'onnx/unsupported-op', message: `${op.kind} is not supported`, node: op.origin.node });
   try {
-    const outputs = def.run({
-      version: op.version,
-      attrs: attrReader(op),
-      inputs,
-      outputCount: op.outputs.length,
-      runGraph: (body, bodyInputs) => runBody(body, bodyInputs, run),
-    });
-    run.options.observe?.(op, outputs);
-    return [...outputs];
+    return [
+      ...def.run({
+        version: op.version,
+        attrs: attrReader(op),
+        inputs,
+        outputCount: op.outputs.length,
+        runGraph: runBody,
+      }),
+    ];
   } catch (error) {
     if (!(error instanceof Diagnosed)) throw new Error(`${op.kind} at ${op.origin.node} failed`, { cause: error });
     throw new Diagnosed(error.diagnostics.map((d) => ({ node: op.origin.node, ...d })));

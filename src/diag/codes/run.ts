@@ -2,6 +2,16 @@
 import type { CodeTable } from '../codes.ts';
 
 export const RUN_CODES: CodeTable = {
+  'runtime/type': {
+    title: 'a type in an emitted executor cannot be read',
+    why: 'Types are written f32[B,S,64]; executor.ts was edited, or another version of wafc wrote it.',
+    fix: 'Compile again.',
+  },
+  'runtime/weight': {
+    title: 'model.onnx lacks a weight of executor.ts',
+    why: 'executor.ts names the initializers of the model.onnx beside it; this one has other ones.',
+    fix: 'Keep the files of a plan together, or compile again.',
+  },
   'tokenizer/format': {
     title: 'the file is no tokenizer that wafc reads',
     why: 'Tokenizers are read from a tokenizer.json of Hugging Face, or from a tokenizer.bin as llama2.c exports it.',

@@ -1,0 +1,94 @@
+/**
+ * executor.ts: the model as a TypeScript program of its own. It says what the model computes, op by op, and it runs: `wafc/runtime` has
+ * the meaning of each op, model.onnx the weights. Same graph, same bytes.
+ */
+import type { IoRole } from '../ir/facts.ts';
+import type { Graph } from '../ir/graph.ts';
+import type { ValueId } from '../ir/ids.ts';
+import { printTensorType } from '../ir/print.ts';
+import { emitGraph } from './graph.ts';
+import { Names, quote } from './names.ts';
+
+export interface ExecutorSource {
+  /** What model.onnx holds, as it is read back. */
+  readonly graph: Graph;
+  readonly roles: ReadonlyMap<string, IoRole>;
+  /** `wafc 0.1.0`. */
+  readonly generator: string;
+}
+
+export function emitExecutor({ graph, roles, generator }: ExecutorSource): string {
+  const names = new Names();
+  const code = emitGraph(
+    graph,
+    graph.inputs.map((v) => `inputs[${quote(graph.names[v])}]`),
+    names,
+    (name) => `weight(${quote(name)})`,
+    'layer',
+  );
+  const uses = (word: string): boolean =>
+    [...code.declarations, ...code.statements, ...code.outputs].some((line) => line.includes(`${word}(`));
+  const imports = ['body', 'isMain', 'main', 'type Model', 'op', 'openWeights', 'type Tensor', 'tensor'].filter(
+    (name) => (name !== 'body' && name !== 'op' && name !== 'tensor') || uses(name),
+  );
+  return `${[
+    '/**',
+    ` * ${comment(graph.name)}, as a program: written by ${generator}, and written again when the plan is.`,
+    ' * Values are what ONNX says of each op, in the order of the graph; comments give their types.',
+    ' *',
+    ' *   npx tsx executor.ts --help',
+    " *   import { run } from './executor.ts';",
+    ' */',
+    `import { ${imports.join(', ')} } from 'wafc/runtime';`,
+    '',
+    '/** Initializers of model.onnx, each read when it is first asked for. */',
+    "const weight = openWeights(new URL('model.onnx', import.meta.url));",
+    '',
+    ...ioType('Inputs', graph, graph.inputs, roles),
+    ...ioType('Outputs', graph, graph.outputs, roles),
+    ...code.declarations,
+    '/** The model, op by op. */',
+    'export function reference(inputs: Inputs): Outputs {',
+    ...code.statements.map((line) => `  ${line}`),
+    '  return {',
+    ...graph.outputs.map((v, i) => `    ${quote(graph.names[v])}: ${code.outputs[i]},`),
+    '  };',
+    '}',
+    '',
+    'export const model: Model<Inputs, Outputs> = {',
+    `  name: ${quote(graph.name)},`,
+    '  inputs: [',
+    ...graph.inputs.map((v) => `    ${ioLine(graph, v, roles)},`),
+    '  ],',
+    '  outputs: [',
+    ...graph.outputs.map((v) => `    ${ioLine(graph, v, roles)},`),
+    '  ],',
+    '  reference,',
+    '};',
+    '',
+    '/** Runs the model on tensors by name. */',
+    'export const run = reference;',
+    '',
+    'if (isMain(import.meta.url)) await main(model);',
+  ].join('\n')}\n`;
+}
+
+function ioType(name: string, graph: Graph, values: readonly ValueId[], roles: ExecutorSource['roles']): string[] {
+  const fields = values.flatMap((v) => [
+    `  /** ${comment(printTensorType(graph.types[v]))}${roleText(roles.get(graph.names[v]))} */`,
+    `  readonly ${quote(graph.names[v])}: Tensor;`,
+  ]);
+  return [`export type ${name} = {`, ...fields, '};', ''];
+}
+
+/** Nothing in a comment ends it. */
+const comment = (text: string): string => text.replaceAll('*/', '* /').replaceAll(/[\r\n\u2028\u2029]/g, ' ');
+
+const roleText = (role: IoRole | undefined): string =>
+  role === undefined || role.kind === 'plain' ? '' : `: ${'cache' in role ? `${role.kind} of cache ${role.cache}` : role.kind}`;
+
+function ioLine(graph: Graph, v: ValueId, roles: ExecutorSource['roles']): string {
+  const role = roles.get(graph.names[v]) ?? { kind: 'plain' };
+  const cache = 'cache' in role ? `, cache: ${role.cache}` : '';
+  return `{ name: ${quote(graph.names[v])}, type: ${quote(printTensorType(graph.types[v]))}, role: { kind: ${quote(role.kind)}${cache} } }`;
+}

@@ -1,0 +1,41 @@
+/** Constants and attributes as TypeScript. */
+import type { Constant } from '../ir/constant.ts';
+import { elementCount } from '../ir/constant.ts';
+import { readConstant } from '../tensor/read.ts';
+import { isFloat } from '../ir/types.ts';
+import { quote } from './names.ts';
+
+/** Constants up to this many elements stand in the code; more of them say less than a name does. */
+const INLINE_INTEGERS = 16;
+const INLINE_FLOATS = 4;
+
+export const isInline = (c: Constant): boolean =>
+  c.dtype !== 'string' && elementCount(c.shape) <= (isFloat(c.dtype) ? INLINE_FLOATS : INLINE_INTEGERS);
+
+/** `tensor('i64', [2], [0, -1])`. */
+export function tensorLiteral(constant: Constant): string {
+  const { dtype, shape, data } = readConstant(constant);
+  const numbers = data instanceof Float32Array ? Array.from(data, shortest) : data;
+  return `tensor(${quote(dtype)}, ${list(shape)}, ${list(numbers)})`;
+}
+
+/** The number of fewest digits that is the same f32. */
+function shortest(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
+}
+
+export const list = (values: ArrayLike<number>): string => `[${Array.from(values, numberLiteral).join(', ')}]`;
+
+export function numberLiteral(value: number): string {
+  if (Number.isNaN(value)) return 'Number.NaN';
+  if (!Number.isFinite(value)) return value > 0 ? 'Number.POSITIVE_INFINITY' : 'Number.NEGATIVE_INFINITY';
+  if (Object.is(value, -0)) return '-0';
+  // Where a double has no unit digit any more: the largest and smallest integers of ONNX stand for "to the end".
+  const power = Math.log2(Math.abs(value));
+  if (power > 53 && Number.isInteger(power)) return value < 0 ? `-(2 ** ${power})` : `2 ** ${power}`;
+  return String(value);
+}
