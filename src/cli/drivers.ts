@@ -8,6 +8,7 @@ import type {
   CheckArguments,
   CompileArguments,
   Effects,
+  EmitArguments,
   ReportArguments,
   VerifyArguments,
 } from '../driver/contract.ts';
@@ -16,7 +17,16 @@ import type { Target } from '../ir/target.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import type { PassRegistry } from '../pass/pass.ts';
 
-export type { Answer, BenchArguments, CheckArguments, CompileArguments, Effects, ReportArguments, VerifyArguments };
+export type {
+  Answer,
+  BenchArguments,
+  CheckArguments,
+  CompileArguments,
+  Effects,
+  EmitArguments,
+  ReportArguments,
+  VerifyArguments,
+};
 
 type Driver<A> = (args: A, effects: Effects) => Promise<Answer> | Answer;
 
@@ -25,6 +35,7 @@ export interface Drivers {
   readonly compile?: Driver<CompileArguments>;
   readonly check?: Driver<CheckArguments>;
   readonly verify?: Driver<VerifyArguments>;
+  readonly emit?: Driver<EmitArguments>;
   readonly report?: Driver<ReportArguments>;
   readonly bench?: Driver<BenchArguments>;
   readonly openModel?: (path: string) => OnnxModel;

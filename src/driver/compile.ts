@@ -34,6 +34,7 @@ import { verifyFit } from '../verify/fit.ts';
 import { verifyGraph } from '../verify/graph.ts';
 import { verifyPlacement } from '../verify/placement.ts';
 import { packageVersion } from '../util/version.ts';
+import { writeExecutor } from './emit.ts';
 import { PIPELINE } from './pipeline.ts';
 import { remediesFor, shorterContext } from './remedies.ts';
 
@@ -145,6 +146,7 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       ? draft.plan
       : await writePlan(args.output, draft, watched.model, {
           weights: args.weights,
+          bindings: args.bindings,
           effects,
           report: (d) => diagnostics.push(d),
         });
@@ -193,13 +195,14 @@ function runOnSample({ graph, roles, mode }: Program): ReadonlyMap<string, Tenso
 
 interface Writing {
   readonly weights: boolean;
+  readonly bindings: CompileArguments['bindings'];
   readonly effects: Effects;
   readonly report: Report;
 }
 
 /** Writes the plan directory whole or not at all. A folder that is no plan is never replaced. */
 async function writePlan(output: string, draft: Draft, graph: Graph, writing: Writing): Promise<Plan> {
-  const { weights, effects, report } = writing;
+  const { weights, bindings, effects, report } = writing;
   let plan = draft.plan;
   const mayReplace = (existing: string): void => {
     if (!existsSync(join(existing, 'plan.json'))) {
@@ -213,7 +216,10 @@ async function writePlan(output: string, draft: Draft, graph: Graph, writing: Wr
   await writeFolderAtomic(output, mayReplace, (folder) => {
     if (weights) {
       plan = writeWeights(draft, folder, effects.progress, report);
-      writeModel(join(folder, 'model.onnx'), exportModel(graph, generator()));
+      const path = join(folder, 'model.onnx');
+      writeModel(path, exportModel(graph, generator()));
+      const written = loadModel(path, plan.mode.batch, bindings);
+      writeExecutor(folder, written.graph, written.roles);
     }
     writePlanJson(plan, folder);
     writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(buildReport(plan), null, 2)}\n`);

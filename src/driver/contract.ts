@@ -70,6 +70,14 @@ export interface BenchArguments {
   readonly csv?: string;
 }
 
+export interface EmitArguments {
+  readonly model: string;
+  /** A new folder, or one that `wafc emit` wrote. */
+  readonly output: string;
+  /** Symbolic dims of the model -> numbers. */
+  readonly bindings: Readonly<Record<string, number>>;
+}
+
 export interface ReportArguments {
   readonly plan: string;
   /** Writes the HTML page here, too. */

@@ -53,11 +53,7 @@ class Blocks {
     if (found === undefined) return [{ kind: 'ops', ops: order }];
     const taken = new Set(found.instances.flat());
     const before = order.slice(0, found.end).filter((at) => !taken.has(at));
-    return [
-      ...this.cut(before),
-      { kind: 'block', instances: found.instances },
-      ...this.cut(order.slice(found.end)),
-    ];
+    return [...this.cut(before), { kind: 'block', instances: found.instances }, ...this.cut(order.slice(found.end))];
   }
 
   private longestRun(order: readonly OpId[]): Stretch | undefined {

@@ -63,13 +63,14 @@ export function emitExecutor({ graph, roles, generator }: ExecutorSource): strin
     '  outputs: [',
     ...graph.outputs.map((v) => `    ${ioLine(graph, v, roles)},`),
     '  ],',
+    `  vocabulary: ${vocabularyOf(graph, roles)},`,
     '  reference,',
     '};',
     '',
     '/** Runs the model on tensors by name. */',
     'export const run = reference;',
     '',
-    'if (isMain(import.meta.url)) await main(model);',
+    'if (isMain(import.meta.url)) void main(model);',
   ].join('\n')}\n`;
 }
 
@@ -81,11 +82,28 @@ function ioType(name: string, graph: Graph, values: readonly ValueId[], roles: E
   return [`export type ${name} = {`, ...fields, '};', ''];
 }
 
+/** Rows of the smallest table that token ids index. */
+function vocabularyOf(graph: Graph, roles: ExecutorSource['roles']): number | null {
+  const ids = new Set(graph.inputs.filter((v) => roles.get(graph.names[v])?.kind === 'tokens'));
+  const rows: number[] = [];
+  for (const { kind, inputs, outputs } of graph.ops) {
+    const [table, index] = kind === 'Cast' ? [undefined, inputs[0]] : inputs;
+    if (index === null || index === undefined || !ids.has(index)) continue;
+    if (kind === 'Cast' && outputs[0] !== null) ids.add(outputs[0]);
+    const constant =
+      kind === 'Gather' && table !== null && table !== undefined ? graph.constants.get(table) : undefined;
+    if (constant !== undefined) rows.push(constant.shape[0]);
+  }
+  return rows.length === 0 ? null : Math.min(...rows);
+}
+
 /** Nothing in a comment ends it. */
 const comment = (text: string): string => text.replaceAll('*/', '* /').replaceAll(/[\r\n\u2028\u2029]/g, ' ');
 
 const roleText = (role: IoRole | undefined): string =>
-  role === undefined || role.kind === 'plain' ? '' : `: ${'cache' in role ? `${role.kind} of cache ${role.cache}` : role.kind}`;
+  role === undefined || role.kind === 'plain'
+    ? ''
+    : `: ${'cache' in role ? `${role.kind} of cache ${role.cache}` : role.kind}`;
 
 function ioLine(graph: Graph, v: ValueId, roles: ExecutorSource['roles']): string {
   const role = roles.get(graph.names[v]) ?? { kind: 'plain' };

@@ -211,7 +211,10 @@ class BlockEmitter {
       const own = new Set(ops);
       for (const [r, at] of ops.entries())
         for (const [o, v] of graph.ops[at].outputs.entries())
-          if (v !== null && (graph.outputs.includes(v) || captured.has(graph.names[v]) || readBy.get(v)?.some((u) => !own.has(u))))
+          if (
+            v !== null &&
+            (graph.outputs.includes(v) || captured.has(graph.names[v]) || readBy.get(v)?.some((u) => !own.has(u)))
+          )
             leaves[r][o] = true;
     }
     for (const [position, row] of leaves.entries())

@@ -21,6 +21,7 @@ export function tensorLiteral(constant: Constant): string {
 
 /** The number of fewest digits that is the same f32. */
 function shortest(value: number): number {
+  if (value === 0) return value; // keeps its sign
   for (let digits = 1; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits));
     if (Math.fround(short) === value) return short;

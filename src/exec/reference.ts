@@ -126,13 +126,13 @@ function runIn(op: Op, inputs: readonly (Tensor | undefined)[], run: Run): Tenso
 }
 
 /**
- * The kernel of an op on given inputs; `runBody` runs its bodies. The one place where kernels are called.
+ * The kernel of an op on given inputs; `runIts` runs its bodies. The one place where kernels are called.
  * @throws Diagnosed, naming the op's node, when the op is not supported or meets a value that it does not allow.
  */
 export function callOp(
   op: Pick<Op, 'kind' | 'version' | 'attrs' | 'origin' | 'outputs'>,
   inputs: readonly (Tensor | undefined)[],
-  runBody: (body: Graph, inputs: readonly Tensor[]) => readonly Tensor[],
+  runIts: (body: Graph, inputs: readonly Tensor[]) => readonly Tensor[],
 ): Tensor[] {
   const def = opFor(op.kind);
   if (def === undefined)
@@ -144,7 +144,7 @@ export function callOp(
         attrs: attrReader(op),
         inputs,
         outputCount: op.outputs.length,
-        runGraph: runBody,
+        runGraph: runIts,
       }),
     ];
   } catch (error) {

@@ -22,6 +22,8 @@ export interface Model<I extends Tensors = Tensors, O extends Tensors = Tensors>
   readonly name: string;
   readonly inputs: readonly ModelIo[];
   readonly outputs: readonly ModelIo[];
+  /** Token ids are below this; null where the graph does not tell. */
+  readonly vocabulary: number | null;
   /** The graph, op by op. */
   reference(inputs: I): O;
 }

@@ -22,7 +22,11 @@ export function openWeights(url: URL): (name: string) => Tensor {
     all ??= new Map(tensorsOf(openModel(path).graph, ''));
     const found = all.get(name);
     if (found === undefined)
-      fail({ code: 'runtime/weight', message: `${path} has no initializer ${name}`, notes: ['executor.ts and model.onnx belong to different plans: compile again'] });
+      fail({
+        code: 'runtime/weight',
+        message: `${path} has no initializer ${name}`,
+        notes: ['executor.ts and model.onnx belong to different plans: compile again'],
+      });
     const value = read(found);
     held.set(name, value);
     return value;

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { PASSES } from '../../passes/index.ts';
-import { EXIT } from '../../src/cli/main.ts';
+import { EXIT } from '../../src/cli/run-program.ts';
 import { PASS_DOCUMENT, renewPassDocument } from './pass-table.ts';
 import { SUPPORT_PAGE, supportPage } from './support-page.ts';
 

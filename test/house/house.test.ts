@@ -38,9 +38,10 @@ const LAYERS: readonly (readonly string[])[] = [
   ['compress', 'lift', 'map', 'partition'],
   ['route', 'schedule'],
   ['passes'],
-  ['report'],
+  ['report', 'emit'],
   ['driver'],
   ['cli'],
+  ['runtime'],
   ['cli.ts', 'index.ts', 'examples'],
 ];
 const rankOf = (layer: string): number => LAYERS.findIndex((row) => row.includes(layer));

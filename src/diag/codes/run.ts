@@ -1,7 +1,12 @@
-/** Codes of generating text: tokenizers and `wafc run`. */
+/** Codes of emitted executors and of generating text. */
 import type { CodeTable } from '../codes.ts';
 
 export const RUN_CODES: CodeTable = {
+  'emit/output': {
+    title: 'the output folder holds something else',
+    why: 'The folder is written whole: what was in it would be lost. Only a folder that `wafc emit` wrote is replaced.',
+    fix: 'Choose another folder with -o, or remove it.',
+  },
   'runtime/type': {
     title: 'a type in an emitted executor cannot be read',
     why: 'Types are written f32[B,S,64]; executor.ts was edited, or another version of wafc wrote it.',
