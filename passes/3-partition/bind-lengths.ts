@@ -5,12 +5,12 @@
  * After   mode `stream` when all attention is causal: one token a step, KV resident, S and P stay run-time values up to the
  *         context. Mode `whole` otherwise: S is bound to the context. The context is what was asked for, or
  *         4096 positions (128 tokens for whole sequences), or as far as the model's positions go.
- * Skips   nothing: a context beyond the model's positions is an error that says how far they go.
+ * Skips   nothing: two lengths of sequences in one model are refused; a context beyond the model's positions is an error that says how far they go.
  */
 import { Diagnosed, fail } from '../../src/diag/diagnostic.ts';
-import { bindDim, type Dim, symbolsOf } from '../../src/ir/dim.ts';
+import { bindDim, type Dim, printDim, symbolsOf } from '../../src/ir/dim.ts';
 import type { Program, RunMode } from '../../src/ir/facts.ts';
-import type { Graph } from '../../src/ir/graph.ts';
+import type { Graph, Op } from '../../src/ir/graph.ts';
 import type { ValueId } from '../../src/ir/ids.ts';
 import { inferTypes } from '../../src/frontend/infer.ts';
 import { HOST_KINDS } from '../../src/ops/wafc-host.ts';
@@ -39,11 +39,49 @@ export default definePass({
     const kind = streams ? 'stream' : 'whole';
     const fixed = streams ? undefined : fixedTokens(graph);
     const context = fixed ?? contextFor(program, kind, mode.context);
-    const bound: RunMode = { ...mode, kind, context };
+    const bound: RunMode = { ...mode, kind, context, batch: batchOf(graph, mode.batch) };
     if (kind === 'stream') return { ...program, mode: bound };
-    return { ...program, mode: bound, graph: inferTypes(graph, (d) => bindDim(d, { S: context })) };
+    const whole = inferTypes(graph, (d) => bindDim(d, { S: context }));
+    checkOneLength(whole, context);
+    return { ...program, mode: bound, graph: whole };
   },
 });
+
+/** Ops whose results lie on cores. */
+const onCores = (graph: Graph): Op[] =>
+  graph.ops.filter((op) => op.kind.startsWith('wafc.') && !HOST_KINDS.has(op.kind));
+
+const shapeOf = (graph: Graph, op: Op): readonly Dim[] => graph.types[op.outputs[0] as ValueId].shape;
+
+/** The batch that was asked for, or the one that the model has fixed. */
+function batchOf(graph: Graph, asked: number): number {
+  for (const op of onCores(graph)) {
+    const [batch] = shapeOf(graph, op);
+    if (batch === 1 || batch === asked) continue;
+    if (typeof batch === 'number' && asked === 1) return batch;
+    fail({
+      code: 'compile/batch',
+      message: `${op.kind} computes ${printDim(batch)} sequences, not ${asked}`,
+      node: op.origin.node,
+      notes: [`the model has a batch of its own: leave --batch out`],
+    });
+  }
+  return asked;
+}
+
+/** Stages hand on one sequence: all tokens of it, or the one that it is boiled down to. */
+function checkOneLength(graph: Graph, context: number): void {
+  for (const op of onCores(graph)) {
+    const [, tokens] = shapeOf(graph, op);
+    if (tokens === context || tokens === 1) continue;
+    fail({
+      code: 'compile/two-lengths',
+      message: `${op.kind} computes ${printDim(tokens)} tokens where others compute ${context}: stages hand on one sequence`,
+      node: op.origin.node,
+      notes: ['export the encoder and the decoder of a model as two models, and compile each'],
+    });
+  }
+}
 
 const isOpen = (graph: Graph, symbol: string): boolean =>
   graph.inputs.some((v) => graph.types[v].shape.some((d) => symbolsOf(d).includes(symbol)));
@@ -51,9 +89,7 @@ const isOpen = (graph: Graph, symbol: string): boolean =>
 /** Tokens of a model whose sequence length is not open. */
 function fixedTokens(graph: Graph): number | undefined {
   if (isOpen(graph, 'S')) return undefined;
-  const dims: Dim[] = graph.ops
-    .filter((op) => op.kind.startsWith('wafc.') && !HOST_KINDS.has(op.kind))
-    .map((op) => graph.types[op.outputs[0] as ValueId].shape[1]);
+  const dims = onCores(graph).map((op) => shapeOf(graph, op)[1]);
   const known = dims.filter((d): d is number => typeof d === 'number');
   return known.length === 0 ? 1 : Math.max(...known);
 }

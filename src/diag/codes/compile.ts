@@ -7,6 +7,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'The export rounds activations to 8 bits between ops. Regions compute them in floats, so the placed model does not round there and is closer to the float model than the export is.',
     fix: 'Nothing; compare with the float model, or expect small differences from the quantized export.',
   },
+  'compile/batch': {
+    title: 'the model has a batch size of its own',
+    why: 'Its shapes are fixed for so many sequences, and another number was asked for.',
+    fix: 'Leave --batch out, or export the model with an open batch dim.',
+  },
   'compile/bound-input': {
     title: 'an input is bound to a value at compile time',
     why: 'The input only chooses between branches of the model; a plan is made for one of them.',
@@ -41,6 +46,11 @@ export const COMPILE_CODES: CodeTable = {
     title: 'the output folder exists and is not a plan',
     why: 'A plan replaces the folder it is written to as a whole, so only an older plan is ever replaced.',
     fix: 'Choose another folder with -o, or remove the one that is there.',
+  },
+  'compile/two-lengths': {
+    title: 'a model of two sequences',
+    why: 'An encoder and a decoder in one graph have sequences of two lengths. Stages hand on one sequence, so a plan has one length.',
+    fix: 'Export encoder and decoder as two models and compile each.',
   },
   'compile/unbound-dim': {
     title: 'a symbolic dim of the inputs is not bound',
