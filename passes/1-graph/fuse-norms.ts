@@ -51,7 +51,9 @@ export default definePass({
       const op = graph.ops[at];
       const end = op.outputs[0] as ValueId;
       if (taken.has(at as OpId) || !['Mul', 'Div', 'Add', 'Cast'].includes(op.kind)) continue;
+      // Largest first: inside a layer norm stands the RMS norm of what is centred.
       const found = conesOf(graph, producers, end, mayEnter, MAX_OPS)
+        .toSorted((a, b) => b.ops.length - a.ops.length)
         .filter((cone) => cone.ops.some((i) => graph.ops[i].kind === 'ReduceMean'))
         .map((cone) => ({ cone, norm: normOf(graph, cone, end, options.tolerance) }))
         .find(({ norm }) => norm !== undefined);

@@ -154,6 +154,12 @@ function liftValues(l: Lifter, probs: ScoreLike, b: ValueId): void {
   const form = l.data(b);
   const shape = l.probe.shapeOf(l.op.outputs[0] as ValueId);
   const width = shape.at(-1) as number;
+  const { keys, masks, rows } = probs.scores;
+  // A softmax over one key is 1 whatever the score: sequences whose batch stands where tokens should be.
+  if (keys === 1 && masks.length === 0 && l.graph.types[l.op.inputs[0] as ValueId].shape.at(-1) === 1) {
+    const one = pick(form, broadcastIndex(form.shape, [...shape.slice(0, -2), 1, width]), [rows, 1, width]);
+    return l.setData(pick(one, broadcastIndex([rows, 1, width], [rows, probs.scores.queries, width]), shape));
+  }
   const v = operand(l, form, [...shape.slice(0, -2), probs.scores.keys, width]);
   const mask = classifyMask(l, probs.scores);
   l.setData(emitAttention(l, { ...probs.scores, v, valueWidth: width, mask, shape }));

@@ -169,7 +169,9 @@ function binaryOnScores(l: Lifter, scores: number): void {
   const factor = l.scalar(other);
   if (factor !== undefined && l.op.kind === 'Mul') return scaleScores(l, scores, factor);
   if (factor !== undefined && l.op.kind === 'Div' && scores === 0) return scaleScores(l, scores, 1 / factor);
-  if (l.op.kind === 'Add' && l.isControl(other)) return maskScores(l, scores, { kind: 'add', value: other });
+  if (l.op.kind === 'Add' && l.isControl(other)) return maskScores(l, scores, { kind: 'add', value: other, sign: 1 });
+  if (l.op.kind === 'Sub' && l.isControl(other) && scores === 0)
+    return maskScores(l, scores, { kind: 'add', value: other, sign: -1 });
   return l.refuse('does something to attention scores that is not scaling, masking or softmax');
 }
 
@@ -222,13 +224,16 @@ export function featureVector(l: Lifter, c: ValueId, { base, index }: Plain, sha
   const byFeature = new Int32Array(features).fill(-1);
   const byToken = new Int32Array(features * tokens).fill(-1);
   let tokensDiffer = false;
+  // Exporters write one vector out for every token, and one table for every sequence.
+  const at = (i: number): number => l.probe.tensor(c).data[i];
+  const equal = (a: number, b: number): boolean => a === b || Object.is(at(a), at(b));
   for (let i = 0; i < index.length; i++) {
     const f = index[i] % features;
     const tf = index[i] % (features * tokens);
     if (byFeature[f] < 0) byFeature[f] = from[i];
-    else if (byFeature[f] !== from[i]) tokensDiffer = true;
+    else if (!equal(byFeature[f], from[i])) tokensDiffer = true;
     if (byToken[tf] < 0) byToken[tf] = from[i];
-    else if (byToken[tf] !== from[i])
+    else if (!equal(byToken[tf], from[i]))
       l.refuse(`adds constant ${l.graph.names[c]} that differs between sequences of a batch`);
   }
   if (tokensDiffer && base.tokenDim !== tokens)
@@ -238,9 +243,8 @@ export function featureVector(l: Lifter, c: ValueId, { base, index }: Plain, sha
   const vectorShape = tokensDiffer ? [tokens, features] : [features];
   const view = inOrder ? reshapeConstant(constant, vectorShape) : undefined;
   if (view) return l.builder.constant(l.graph.names[c], view);
-  const values = l.probe.tensor(c).data;
   const out = allocate(constant.dtype, wanted.length);
-  for (const [i, w] of wanted.entries()) out[i] = values[w];
+  for (const [i, w] of wanted.entries()) out[i] = at(w);
   const name = l.graph.names[c];
   return l.builder.constant(
     name,

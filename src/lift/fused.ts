@@ -98,7 +98,7 @@ export function liftFusedAttention(l: Lifter): void {
     masks.push(
       isBool
         ? { kind: 'where', value: maskIn, keepTrue: true, fill: Number.NEGATIVE_INFINITY, shape }
-        : { kind: 'add', value: maskIn, shape },
+        : { kind: 'add', value: maskIn, sign: 1, shape },
     );
   }
   const scale = (typeof op.attrs.scale === 'number' ? op.attrs.scale : 1 / Math.sqrt(width)) * qo.scale * ko.scale;

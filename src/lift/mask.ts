@@ -10,7 +10,7 @@ import type { Lifter } from './lifter.ts';
 import { atFar, type Probe } from './probe.ts';
 
 export type MaskStep =
-  | { readonly kind: 'add'; readonly value: ValueId; readonly shape?: readonly number[] }
+  | { readonly kind: 'add'; readonly value: ValueId; readonly sign: 1 | -1; readonly shape?: readonly number[] }
   | {
       readonly kind: 'where';
       readonly value: ValueId;
@@ -39,7 +39,7 @@ function evaluate(probe: Probe, masks: readonly MaskStep[], shape: readonly numb
     const from = broadcastIndex(value.shape, shape);
     for (let i = 0; i < total.length; i++) {
       const x = value.data[from[i]];
-      if (step.kind === 'add') total[i] += x;
+      if (step.kind === 'add') total[i] += step.sign * x;
       else if ((x !== 0) !== step.keepTrue) total[i] += step.fill;
     }
   }
@@ -67,7 +67,7 @@ function reachOf(l: Lifter, scores: Pick<Scores, 'masks' | 'queries' | 'keys'>):
     reaches.set(l.graph, known);
   }
   const key = JSON.stringify(
-    scores.masks.map((m) => [m.kind, m.value, m.shape?.slice(0, -2), 'fill' in m && m.keepTrue]),
+    scores.masks.map((m) => [m.kind, m.value, m.shape?.slice(0, -2), 'fill' in m ? m.keepTrue : m.sign]),
   );
   if (!known.has(key)) {
     const lengths = l.probe.size.past > 0 ? FAR_PAST : FAR_TOKENS;
@@ -114,7 +114,7 @@ function allowedAt(
     const start = q === 1 ? 0 : query * k;
     for (const [i, at] of broadcastIndex([...value.shape.slice(0, -2), k], shape).entries()) {
       const x = value.data[Math.floor(at / k) * q * k + start + (at % k)];
-      if (step.kind === 'add' ? x <= FORBIDDEN : (x !== 0) !== step.keepTrue) allowed[i] = 0;
+      if (step.kind === 'add' ? step.sign * x <= FORBIDDEN : (x !== 0) !== step.keepTrue) allowed[i] = 0;
     }
   }
   return allowed;
@@ -153,7 +153,7 @@ export function classifyMask(l: Lifter, { masks, rows, queries, keys }: Scores):
 /** The additive mask itself, as a host value; only for masks that are one addition. */
 function biasOf(l: Lifter, masks: readonly MaskStep[]): ValueId {
   const [only] = masks;
-  if (masks.length !== 1 || only.kind !== 'add')
+  if (masks.length !== 1 || only.kind !== 'add' || only.sign !== 1)
     l.refuse('has a mask that is neither causal, padding, nor one additive bias');
   return l.control(only.value);
 }

@@ -250,6 +250,7 @@ describe('masks', () => {
     ['an additive mask of the lowest float', (s, x) => s.op('Add', [x, additive(s, past(s, x), LOWEST)])],
     ['an additive mask of -10000', (s, x) => s.op('Add', [x, additive(s, past(s, x), -10_000)])],
     ['an additive mask of -inf', (s, x) => s.op('Add', [x, additive(s, past(s, x), Number.NEGATIVE_INFINITY)])],
+    ['a mask that is subtracted', (s, x) => s.op('Sub', [x, additive(s, past(s, x), 1e9)])],
     ['Where(allowed, scores, fill)', (s, x) => s.op('Where', [past(s, x), x, s.scalar(LOWEST)])],
     ['Where(forbidden, fill, scores)', (s, x) => s.op('Where', [s.op('Not', [past(s, x)]), s.scalar(LOWEST), x])],
     [

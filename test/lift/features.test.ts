@@ -88,6 +88,41 @@ test('one-hot ids times a matrix are activations, and what mixes them is named',
   ]);
 });
 
+test('a norm without gains, and attention whose softmax has one key, which is none', () => {
+  const b = new GraphBuilder('f32', 3);
+  const s = b.scope('/m');
+  b.input('x', 'f32', ['batch', 'length', WIDTH]);
+  b.output('y', ['batch', 'length', WIDTH]);
+  const v = s.op('MatMul', ['x', b.weight('v', [WIDTH, WIDTH], 0.3)]);
+  // The batch stands where tokens should be: [B, L, F] -> [L, B, F], as torch's encoder layers take it by default.
+  const rows = s.op('Transpose', [v], { perm: [1, 0, 2] });
+  const scores = s.op('MatMul', [rows, s.op('Transpose', [rows], { perm: [0, 2, 1] })]);
+  const mixed = s.op('MatMul', [s.op('Softmax', [scores], { axis: 2 }), rows]);
+  const sum = s.op('Add', ['x', s.op('Transpose', [mixed], { perm: [1, 0, 2] })]);
+  const centred = s.op('Sub', [sum, s.op('ReduceMean', [sum], { axes: [-1] })]);
+  const variance = s.op('ReduceMean', [s.op('Pow', [centred, s.scalar(2)])], { axes: [-1] });
+  const normed = s.op('Div', [centred, s.op('Sqrt', [s.op('Add', [variance, s.scalar(1e-5)])])]);
+  b.scope('/head').op('MatMul', [normed, b.weight('head', [WIDTH, WIDTH], 0.3)], {}, 'y');
+  const lifted = lift(b.finish('encoder', 17));
+  expect(lifted.after.ops.map(({ kind }) => kind)).toEqual(['wafc.linear', 'Add', 'wafc.layernorm', 'wafc.linear']);
+  expectSame(lifted);
+});
+
+test('a table that is written out for every sequence of a batch is one table', () => {
+  const b = new GraphBuilder('f32', 3);
+  const s = b.scope('/m');
+  b.input('ids', 'i64', [2, 3]);
+  b.output('y', [2, 3, WIDTH]);
+  const table = Array.from({ length: 3 * WIDTH }, (_, i) => Math.sin(i));
+  const words = s.op('Gather', [b.weight('words', [12, WIDTH], 1), 'ids']);
+  const x = s.op('Add', [words, s.constant('f32', [...table, ...table], [2, 3, WIDTH])]);
+  b.scope('/head').op('MatMul', [x, b.weight('head', [WIDTH, WIDTH], 0.3)], {}, 'y');
+  const { after, before, roles } = lift(b.finish('placed', 17), 2);
+  expect([...after.constants.values()].map(({ shape }) => shape)).toContainEqual([3, WIDTH]);
+  expect(before.ops.length).toBeGreaterThan(0);
+  expect(roles.get('ids')).toEqual({ kind: 'tokens' });
+});
+
 test('a graph of host arithmetic alone has no stages', () => {
   const b = new GraphBuilder('f32', 3);
   b.input('x', 'f32', [1, 4, 4]);
