@@ -1,0 +1,120 @@
+/**
+ * Spans and runs of routing (ARCHITECTURE.md, "Routing"), read by the definition there. Columns that no span tells
+ * apart are one class, rows likewise: a region of any size becomes a small table of cells, and nothing is left out.
+ */
+import type { Flow, RouteRun, Span } from '../ir/routing.ts';
+
+/** Whether `n` is in the span; a span that is none (pairs missing, counts below 1) holds nothing. */
+export function spanHas(span: Span, n: number): boolean {
+  let rest = n - span[0];
+  for (let i = span.length - 2; i >= 1; i -= 2) {
+    const [count, period] = [span[i], span[i + 1]];
+    if (rest < 0) return false;
+    rest -= Math.min(count - 1, Math.floor(rest / period)) * period;
+  }
+  return rest === 0;
+}
+
+/** Largest number of a span. */
+export function spanEnd(span: Span): number {
+  let end = span[0];
+  for (let i = 1; i < span.length; i += 2) end += (span[i] - 1) * span[i + 1];
+  return end;
+}
+
+/** What is wrong with a span that should lie in 0 .. size - 1; undefined when nothing is. */
+export function spanFault(span: Span, size: number): string | undefined {
+  if (span.length % 2 === 0 || !span.every((n) => Number.isSafeInteger(n) && n >= 0))
+    return `[${span}] is no start with pairs of count and period`;
+  let extent = 0;
+  for (let i = 1; i < span.length; i += 2) {
+    if (span[i] < 1) return `[${span}] repeats ${span[i]} times`;
+    if (span[i + 1] <= extent) return `[${span}] repeats with period ${span[i + 1]} what is ${extent + 1} long`;
+    extent += (span[i] - 1) * span[i + 1];
+  }
+  return spanEnd(span) < size ? undefined : `[${span}] reaches ${spanEnd(span)} of 0 .. ${size - 1}`;
+}
+
+/** Positions 0 .. size - 1 by class: two of one class are in the same spans. */
+export interface Classes {
+  readonly of: Int32Array;
+  /** One position of each class, the first. */
+  readonly first: readonly number[];
+}
+
+export function classesOf(spans: readonly Span[], size: number): Classes {
+  const distinct = [...new Map(spans.map((span) => [span.join(), span])).values()];
+  let of = new Int32Array(size);
+  let first = size > 0 ? [0] : [];
+  for (const span of distinct) {
+    // Each class falls into the part inside the span and the part outside.
+    const ids = new Map<number, number>();
+    const next = new Int32Array(size);
+    const firstNext: number[] = [];
+    for (let i = 0; i < size; i++) {
+      const key = of[i] * 2 + (spanHas(span, i) ? 1 : 0);
+      let id = ids.get(key);
+      if (id === undefined) {
+        id = ids.size;
+        ids.set(key, id);
+        firstNext.push(i);
+      }
+      next[i] = id;
+    }
+    [of, first] = [next, firstNext];
+  }
+  return { of, first };
+}
+
+/** Which run of each flow a core is in, over a rectangle. */
+export class FlowGrid {
+  readonly flows: readonly Flow[];
+  readonly columns: Classes;
+  readonly rows: Classes;
+  /** By flow, then row class x column class: position among the flow's runs, -1 = none, -2 = several (a fault). */
+  private readonly cells: readonly Int16Array[];
+
+  constructor(flows: readonly Flow[], width: number, height: number) {
+    this.flows = flows;
+    const runs = flows.flatMap((flow) => flow.runs);
+    this.columns = classesOf(
+      runs.map((run) => run.columns),
+      width,
+    );
+    this.rows = classesOf(
+      runs.map((run) => run.rows),
+      height,
+    );
+    this.cells = flows.map((flow) => {
+      const cells = new Int16Array(this.columns.first.length * this.rows.first.length).fill(-1);
+      for (const [i, run] of flow.runs.entries()) {
+        const columns = [...this.columns.first.keys()].filter((c) => spanHas(run.columns, this.columns.first[c]));
+        for (const [r, row] of this.rows.first.entries()) {
+          if (!spanHas(run.rows, row)) continue;
+          for (const c of columns) {
+            const at = r * this.columns.first.length + c;
+            cells[at] = cells[at] === -1 ? i : -2;
+          }
+        }
+      }
+      return cells;
+    });
+  }
+
+  /** Run of flow `f` at a column class and a row class; undefined where the flow has no route. */
+  atClass(f: number, columnClass: number, rowClass: number): RouteRun | undefined {
+    return this.flows[f].runs[this.cells[f][rowClass * this.columns.first.length + columnClass]];
+  }
+
+  at(f: number, column: number, row: number): RouteRun | undefined {
+    return this.atClass(f, this.columns.of[column], this.rows.of[row]);
+  }
+
+  /** First core that is in several runs of flow `f`. */
+  overlap(f: number): { readonly column: number; readonly row: number } | undefined {
+    const at = this.cells[f].indexOf(-2);
+    if (at < 0) return undefined;
+    const width = this.columns.first.length;
+    return { column: this.columns.first[at % width], row: this.rows.first[Math.floor(at / width)] };
+  }
+}

@@ -1,0 +1,404 @@
+/**
+ * Rule R6 of routing.ts: what crosses the fabric between regions and at its edges, recomputed from stages, programs,
+ * regions and target. Also R8 where transports meet each other and the classes of regions, and R9 of transports.
+ */
+import type { Diagnostic } from '../diag/diagnostic.ts';
+import type { ProgramTensor } from '../ir/program.ts';
+import type { Span, Transport } from '../ir/routing.ts';
+import { bytesFor } from '../ir/types.ts';
+import { type Box, boxOf, shared, volume } from './core-parts.ts';
+import { FlowTrace, type Reached, Stray } from './fabric-trace.ts';
+import { clash } from './occupancy.ts';
+import { brokenRoute, type RoutedProgram } from './routed.ts';
+import { FlowGrid, spanEnd, spanFault, spanHas } from './spans.ts';
+
+/** Everything that is wrong with the transports of a program whose flows are flows. */
+export function verifyTransports(program: RoutedProgram): Diagnostic[] {
+  const { routing, target } = program;
+  const owners = ownersOf(program);
+  const grid = new FlowGrid(routing.flows, target.width, target.height);
+  const found = [...verifyCarried(program), ...verifyMeeting(program, grid, owners)];
+  const traces = new Map<number, FlowTrace>();
+  const traceOf = (flow: number): FlowTrace => {
+    const known = traces.get(flow) ?? new FlowTrace(grid, flow, target);
+    traces.set(flow, known);
+    return known;
+  };
+  for (const [i, transport] of routing.transports.entries()) {
+    const name = `transport ${i} (${transport.kind} of ${transport.values.join(', ')})`;
+    const bad = transport.flows.find((f) => f !== -1 && routing.flows[f] === undefined);
+    if (bad !== undefined) {
+      found.push(brokenRoute('R6', `${name}: there is no flow ${bad}`));
+      continue;
+    }
+    try {
+      found.push(...verifyOne(transport, { program, owners, traceOf }).map((m) => brokenRoute('R6', `${name}: ${m}`)));
+    } catch (error) {
+      if (!(error instanceof Stray)) throw error;
+      found.push(brokenRoute('R6', `${name}: ${error.message}`));
+    }
+  }
+  found.push(...verifySends(program));
+  if (found.length > 0) return found;
+  for (const [f, { runs }] of routing.flows.entries()) {
+    const routes = runs.reduce((n, run) => n + sizeOf(run.columns) * sizeOf(run.rows) * run.routes.length, 0);
+    const taken = traces.get(f)?.taken ?? 0;
+    if (taken !== routes)
+      found.push(brokenRoute('R6', `flow ${f} of transports has ${routes} routes, of which messages take ${taken}`));
+  }
+  return found;
+}
+
+/** R9: a send takes at least a cycle for each wavelet over its busiest link. */
+function verifySends({ routing, schedule }: RoutedProgram): Diagnostic[] {
+  if (schedule === undefined) return [];
+  return routing.transports.flatMap(({ from, to, wavelets, values }) =>
+    schedule.sends
+      .filter((send) => send.from === from && to?.includes(send.to) === true && send.cycles < wavelets)
+      .map(({ cycles }) =>
+        brokenRoute('R9', `${values.join(', ')} from region ${from}: ${cycles} cycles for ${wavelets} wavelets`),
+      ),
+  );
+}
+
+const sizeOf = (span: Span): number => {
+  let size = 1;
+  for (let i = 1; i < span.length; i += 2) size *= span[i];
+  return size;
+};
+
+/** Region of each core of the fabric, -1 = none; and columns and rows of the fabric that a region's are. */
+export interface Owners {
+  readonly at: (x: number, y: number) => number;
+  readonly regions: readonly { readonly columns: readonly number[]; readonly rows: readonly number[] }[];
+}
+
+function ownersOf({ target, placement }: RoutedProgram): Owners {
+  const owner = new Int16Array(target.width * target.height).fill(-1);
+  const regions = placement.regions.map((region) => ({
+    columns: passingOver(region.x, region.width, region.skippedColumns ?? []),
+    rows: passingOver(region.y, region.height, region.skippedRows ?? []),
+  }));
+  for (const [r, { columns, rows }] of regions.entries())
+    for (const y of rows) for (const x of columns) owner[y * target.width + x] = r;
+  return { at: (x, y) => owner[y * target.width + x], regions };
+}
+
+/** `count` numbers from `start` on that are not skipped. */
+function passingOver(start: number, count: number, skipped: readonly number[]): number[] {
+  const without = new Set(skipped);
+  const found: number[] = [];
+  for (let n = start; found.length < count; n++) if (!without.has(n)) found.push(n);
+  return found;
+}
+
+/** What has to be carried: values by `from > to`, host as `host`. */
+function verifyCarried({ values, stages, placement, routing }: RoutedProgram): Diagnostic[] {
+  const regionOf = new Map(placement.regions.flatMap((region, r) => region.stages.map((s) => [s, r] as const)));
+  const needed = new Set<string>();
+  const maker = new Map<string, number>();
+  for (const s of stages.stages.keys()) {
+    const region = regionOf.get(s);
+    for (const value of values.stages[s].inputs) {
+      if (value === null) continue;
+      const from = maker.get(value);
+      if (from !== region) needed.add(`${value}: ${from ?? 'host'} to ${region}`);
+    }
+    for (const value of values.stages[s].outputs) {
+      if (value === null || region === undefined) continue;
+      maker.set(value, region);
+      if (values.results.has(value)) needed.add(`${value}: ${region} to host`);
+    }
+  }
+  const found: Diagnostic[] = [];
+  const carried = new Set<string>();
+  for (const { from, to, values: names } of routing.transports)
+    for (const value of names)
+      for (const region of to ?? ['host']) {
+        const way = `${value}: ${from ?? 'host'} to ${region}`;
+        if (carried.has(way)) found.push(brokenRoute('R6', `${way} is carried twice`));
+        carried.add(way);
+        if (!needed.has(way)) found.push(brokenRoute('R6', `nobody needs ${way}`));
+      }
+  for (const way of needed) if (!carried.has(way)) found.push(brokenRoute('R6', `nothing carries ${way}`));
+  return found;
+}
+
+/** R8: flows of transports stay configured, so they must stand beside each other and beside the classes. */
+function verifyMeeting(
+  { routing, placement, stages, mapping }: RoutedProgram,
+  grid: FlowGrid,
+  owners: Owners,
+): Diagnostic[] {
+  const found: Diagnostic[] = [];
+  const told = new Set<string>();
+  const tell = (a: string, b: string, why: string | undefined, where: string): void => {
+    if (why === undefined || told.has(`${a} ${b}`)) return;
+    told.add(`${a} ${b}`);
+    found.push(brokenRoute('R8', `${a} and ${b}: ${why}`, where));
+  };
+  const flowsAt = (c: number, r: number) =>
+    routing.flows.flatMap(({ color }, f) => {
+      const run = grid.atClass(f, c, r);
+      return run === undefined ? [] : [{ name: `flow ${f} of transports`, color, run }];
+    });
+  for (const [r, y] of grid.rows.first.entries())
+    for (const [c, x] of grid.columns.first.entries()) {
+      const here = flowsAt(c, r);
+      for (const [i, a] of here.entries())
+        for (const b of here.slice(i + 1)) tell(a.name, b.name, clash(a, b), `core (${x},${y})`);
+    }
+  for (const [i, region] of placement.regions.entries()) {
+    const template = stages.stages[region.stages[0]].template;
+    const k = routing.classes.findIndex(({ templates }) => templates.includes(template));
+    const { shape } = mapping.programs[template];
+    const inside = new FlowGrid(routing.classes[k].flows, shape.width, shape.height);
+    for (const [row, y] of pairs(owners.regions[i].rows, grid.rows.of, inside.rows.of))
+      for (const [column, x] of pairs(owners.regions[i].columns, grid.columns.of, inside.columns.of)) {
+        const here = flowsAt(grid.columns.of[x], grid.rows.of[y]);
+        if (here.length === 0) continue;
+        for (const [f, { color }] of inside.flows.entries()) {
+          const run = inside.at(f, column, row);
+          if (run === undefined) continue;
+          for (const a of here)
+            tell(
+              a.name,
+              `flow ${f} of class ${k}`,
+              a.color === color ? `both have color ${color}` : clash(a, { color, run }),
+              `core (${x},${y})`,
+            );
+        }
+      }
+  }
+  return found;
+}
+
+/** One [position in the region, position on the fabric] for every pair of classes that meet. */
+function pairs(positions: readonly number[], outer: Int32Array, inner: Int32Array): [number, number][] {
+  const seen = new Map<string, [number, number]>();
+  for (const [i, n] of positions.entries()) {
+    const key = `${outer[n]} ${inner[i]}`;
+    if (!seen.has(key)) seen.set(key, [i, n]);
+  }
+  return [...seen.values()];
+}
+
+interface Context {
+  readonly program: RoutedProgram;
+  readonly owners: Owners;
+  traceOf(flow: number): FlowTrace;
+}
+
+interface Core {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** What is wrong with one transport; throws a Stray for a message that goes astray. */
+function verifyOne(transport: Transport, context: Context): string[] {
+  const { kind, from, to, flows, algorithm } = transport;
+  const { program, owners, traceOf } = context;
+  if ((kind === 'input') !== (from === null) || (kind === 'output') !== (to === null))
+    return [`it goes from ${from ?? 'the host'} to ${to ?? 'the host'}`];
+  for (const region of [...(from === null ? [] : [from]), ...(to ?? [])])
+    if (program.placement.regions[region] === undefined) return [`there is no region ${region}`];
+  const wanted = { tree: 1, lanes: 1, bus: 1, 'relay-bus': 3 }[algorithm];
+  if (flows.length !== wanted || (algorithm === 'tree') !== (kind === 'input'))
+    return [`a ${kind} by ${algorithm} over ${flows.length} flows`];
+  const goals = new Set(to ?? []);
+  const allowed = (x: number, y: number): boolean => goals.has(owners.at(x, y));
+  const all = [...goals].reduce((n, r) => n + owners.regions[r].columns.length * owners.regions[r].rows.length, 0);
+  if (from === null) return verifyTree(transport, context, { allowed, all });
+  const sending = sendersOf(transport, owners, from);
+  if (typeof sending === 'string') return [sending];
+  const found = verifyHeld(transport, context, from, sending);
+  const last = flows.at(-1) ?? -1;
+  if (algorithm === 'relay-bus') {
+    const order = inLine(sending);
+    if (order === undefined) return [...found, 'its senders are in no line'];
+    const end = program.routing.flows[last].runs.length === 0 ? undefined : lastOf(order, last, program);
+    if (end === undefined) return [...found, `no end of the line of senders sends on flow ${last}`];
+    const line = end === 0 ? order : [...order].reverse();
+    let hops = 0;
+    for (const [d, core] of line.entries()) {
+      if (d === 0) continue;
+      const next = line[d - 1];
+      const one = traceOf(flows[d % 2]).send(core.x, core.y, (x, y) => x === next.x && y === next.y);
+      if (one.cores !== 1 || one.exits > 0) found.push(`core (${core.x},${core.y}) does not reach the next one`);
+      hops = Math.max(hops, one.hops);
+    }
+    const result = traceOf(last).send(line[0].x, line[0].y, allowed);
+    return [...found, ...verifyReached(result, transport, all)];
+  }
+  let hops = 0;
+  for (const { x, y } of sending) {
+    const inRow = (cx: number, cy: number): boolean => cy === y && allowed(cx, cy);
+    const reached = traceOf(last).send(x, y, algorithm === 'lanes' ? inRow : allowed);
+    hops = Math.max(hops, reached.hops);
+    const row = [...goals].reduce(
+      (n, r) => n + (owners.regions[r].rows.includes(y) ? owners.regions[r].columns.length : 0),
+      0,
+    );
+    found.push(...verifyReached(reached, transport, algorithm === 'lanes' ? row : all));
+    if (found.length > 0) return found;
+  }
+  if (hops !== transport.hops) found.push(`its longest way has ${hops} links, stated ${transport.hops}`);
+  if (algorithm === 'lanes' && to !== null) found.push(...verifyLanes(transport, context, from, sending));
+  return found;
+}
+
+function verifyReached({ cores, exits }: Reached, { kind }: Transport, all: number): string[] {
+  if (kind === 'output') return exits === 1 ? [] : [`it leaves the fabric ${exits} times`];
+  if (exits > 0) return ['it leaves the fabric'];
+  return cores === all ? [] : [`${all} cores wait for it, ${cores} get it`];
+}
+
+interface Goal {
+  allowed(x: number, y: number): boolean;
+  readonly all: number;
+}
+
+/** The host sends at the one place where a route receives from beyond the fabric. */
+function verifyTree(transport: Transport, { program, traceOf }: Context, { allowed, all }: Goal): string[] {
+  const { width, height } = program.target;
+  const flow = transport.flows[0];
+  const doors: { x: number; y: number; from: 'N' | 'E' | 'S' | 'W' }[] = [];
+  for (const { columns, rows, routes } of program.routing.flows[flow].runs) {
+    const [left, right] = [spanHas(columns, 0), spanHas(columns, width - 1)];
+    const [top, bottom] = [spanHas(rows, 0), spanHas(rows, height - 1)];
+    const into = (port: string): boolean => routes.some((route) => route.startsWith(`${port}>`));
+    const [y, x] = [rows[0], columns[0]];
+    if (left && into('W')) doors.push({ x: 0, y, from: 'W' });
+    if (right && into('E')) doors.push({ x: width - 1, y, from: 'E' });
+    if (top && into('N')) doors.push({ x, y: 0, from: 'N' });
+    if (bottom && into('S')) doors.push({ x, y: height - 1, from: 'S' });
+  }
+  if (doors.length !== 1) return [`the host can enter flow ${flow} at ${doors.length} places`];
+  const [{ x, y, from }] = doors;
+  const reached = traceOf(flow).enter(x, y, from, allowed);
+  const found = verifyReached(reached, transport, all);
+  // The link from the host into the fabric counts, too.
+  if (reached.hops + 1 !== transport.hops)
+    found.push(`its longest way has ${reached.hops + 1} links, stated ${transport.hops}`);
+  return found;
+}
+
+/** Cores that send, all of region `from`; or what is wrong with them. */
+function sendersOf({ senders }: Transport, { at }: Owners, from: number): Core[] | string {
+  const found: Core[] = [];
+  for (const { columns, rows } of senders) {
+    const fault = spanFault(columns, 2 ** 15) ?? spanFault(rows, 2 ** 15);
+    if (fault !== undefined) return fault;
+    for (let y = rows[0]; y <= spanEnd(rows); y++)
+      for (let x = columns[0]; spanHas(rows, y) && x <= spanEnd(columns); x++) {
+        if (!spanHas(columns, x)) continue;
+        if (at(x, y) !== from) return `core (${x},${y}) sends, which is not in region ${from}`;
+        found.push({ x, y });
+      }
+  }
+  return found.length === 0 ? 'nobody sends' : found;
+}
+
+/** The cores from one end to the other; undefined when they are not in one row or column. */
+function inLine(cores: readonly Core[]): Core[] | undefined {
+  const sorted = [...cores].sort((a, b) => a.x - b.x || a.y - b.y);
+  const one = sorted.every(({ x }) => x === sorted[0].x) || sorted.every(({ y }) => y === sorted[0].y);
+  return one ? sorted : undefined;
+}
+
+/** Which end of the line sends on flow `flow`: 0 the first, 1 the last. */
+function lastOf(line: readonly Core[], flow: number, { routing }: RoutedProgram): 0 | 1 | undefined {
+  const sends = ({ x, y }: Core): boolean =>
+    routing.flows[flow].runs.some(
+      ({ columns, rows, routes }) => spanHas(columns, x) && spanHas(rows, y) && routes.some((r) => r.startsWith('R>')),
+    );
+  if (sends(line[0])) return 0;
+  return sends(line[line.length - 1]) ? 1 : undefined;
+}
+
+/** A value on the cores that send it. */
+function tensorOf(value: string, region: number, which: 'inputs' | 'outputs', { program }: Context): ProgramTensor[] {
+  const { placement, stages, values, mapping } = program;
+  return placement.regions[region].stages.flatMap((s) => {
+    const at = values.stages[s][which].indexOf(value);
+    if (at < 0) return [];
+    const { tensors, inputs, outputs } = mapping.programs[stages.stages[s].template];
+    const tensor = which === 'inputs' ? inputs[at]?.tensor : outputs[at];
+    return tensor === undefined || tensor === null ? [] : [tensors[tensor]];
+  });
+}
+
+/** Position in its region of a core of the fabric. */
+function localOf({ regions }: Owners, region: number): (core: Core) => readonly [column: number, row: number] {
+  const columns = new Map(regions[region].columns.map((x, i) => [x, i]));
+  const rows = new Map(regions[region].rows.map((y, i) => [y, i]));
+  return ({ x, y }) => [columns.get(x) ?? -1, rows.get(y) ?? -1];
+}
+
+/** The senders hold every element of what they send, and the transport says how many wavelets that are. */
+function verifyHeld(transport: Transport, context: Context, from: number, senders: readonly Core[]): string[] {
+  const { program, owners } = context;
+  const { target, mapping, stages, placement } = program;
+  const local = localOf(owners, from);
+  const { shape } = mapping.programs[stages.stages[placement.regions[from].stages[0]].template];
+  const found: string[] = [];
+  const bytesByRow = new Map<number, number>();
+  for (const value of transport.values) {
+    const [tensor] = tensorOf(value, from, 'outputs', context);
+    if (tensor === undefined) {
+      found.push(`region ${from} does not make ${value}`);
+      continue;
+    }
+    if (tensor.layout.partial !== null || tensor.layout.cyclic) found.push(`${value} is not whole when it leaves`);
+    const boxes = new Map<string, Box>();
+    for (const core of senders) {
+      const box = boxOf(tensor, shape, ...local(core));
+      boxes.set(box.join(), box);
+      bytesByRow.set(core.y, (bytesByRow.get(core.y) ?? 0) + bytesFor(tensor.dtype, volume(box)));
+    }
+    const held = [...boxes.values()].reduce((n, box) => n + volume(box), 0);
+    const all = tensor.shape.reduce((n, extent) => n * extent, 1);
+    if (held !== all) found.push(`its senders hold ${held} of ${all} elements of ${value}`);
+  }
+  const bytes = [...bytesByRow.values()];
+  const busiest = transport.algorithm === 'lanes' ? Math.max(...bytes) : bytes.reduce((a, b) => a + b, 0);
+  if (transport.wavelets * target.waveletBytes < busiest)
+    found.push(`${busiest} bytes cross its busiest link, stated ${transport.wavelets} wavelets`);
+  return found;
+}
+
+/** What arrives in a row of a region is all that the cores of the row read. */
+function verifyLanes(transport: Transport, context: Context, from: number, senders: readonly Core[]): string[] {
+  const { program, owners } = context;
+  const { mapping, stages, placement } = program;
+  const shapeOf = (region: number) =>
+    mapping.programs[stages.stages[placement.regions[region].stages[0]].template].shape;
+  const local = localOf(owners, from);
+  for (const value of transport.values) {
+    const [made] = tensorOf(value, from, 'outputs', context);
+    if (made === undefined) continue;
+    const byRow = new Map<number, Map<string, Box>>();
+    for (const core of senders) {
+      const box = boxOf(made, shapeOf(from), ...local(core));
+      const row = byRow.get(core.y) ?? new Map<string, Box>();
+      byRow.set(core.y, row.set(box.join(), box));
+    }
+    for (const region of transport.to ?? [])
+      for (const read of tensorOf(value, region, 'inputs', context))
+        for (const [row, y] of owners.regions[region].rows.entries()) {
+          const arriving = [...(byRow.get(y)?.values() ?? [])];
+          let before = '';
+          for (const column of owners.regions[region].columns.keys()) {
+            const box = boxOf(read, shapeOf(region), column, row);
+            if (box.join() === before) continue;
+            before = box.join();
+            const got = arriving.reduce((n, part) => n + shared(box, part), 0);
+            if (got !== volume(box))
+              return [
+                `row ${y} gets ${got} of the ${volume(box)} elements of ${value} that column ${column} of region ${region} reads`,
+              ];
+          }
+        }
+  }
+  return [];
+}
