@@ -109,6 +109,9 @@ function runPhase(region: RegionProgram, phase: Phase, { grid, flows }: Routes) 
   return { faults, busiest };
 }
 
+/** What schemas/target.schema.json says a target means that does not say. */
+const DEFAULT_RESET_CYCLES = 20;
+
 interface Timed {
   readonly phases: readonly Phase[];
   /** By op: wavelets over the busiest link of each of its phases, added up. */
@@ -123,7 +126,7 @@ function verifyTime(scheduled: readonly ScheduledOp[], { phases, busiest, target
     const entry = scheduled.find((s) => s.op === op);
     const own = phases.filter((phase) => phase.op === op);
     const loads = own.reduce((n, phase) => n + phase.loads.length, 0);
-    const reset = loads * target.routeResetCycles;
+    const reset = loads * (target.routeResetCycles ?? DEFAULT_RESET_CYCLES);
     if (entry === undefined) found.push(`op ${op} has phases, but no cycles`);
     else {
       if ((entry.reset ?? 0) !== reset)

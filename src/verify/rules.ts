@@ -50,6 +50,21 @@ export const RULES: readonly RuleFamily[] = [
     },
   },
   {
+    name: 'routing',
+    rules: {
+      R1: 'the runs of a flow are sets of cores inside its rectangle that share no core',
+      R2: 'a route receives from one port and sends to others; colors and switch positions are those that the target has',
+      R3: 'every template is in one class, those of a region in the same; a class has phases for each of its templates',
+      R4: 'every collective between cores has its phases, in order, by an algorithm that does it; no other phase is there',
+      R5: 'along every line of a phase each message reaches exactly its receivers, and no router of its flows is idle',
+      R6: 'every value goes to all cores of every region that reads it, or to the host, whole, and nowhere else',
+      R7: 'a core binds a queue that the target has where a route meets its ramp, and none elsewhere',
+      R8: 'at any time a core has one route for a color and one color for a queue, those that are needed then',
+      R9: 'the schedule gives every op and send the cycles that its busiest link needs, and those of writing routes',
+      R10: 'no cycle of links waits for itself',
+    },
+  },
+  {
     name: 'weights.bin',
     rules: {
       W1: 'weights.bin is there, unless the plan was made without weights',

@@ -3,12 +3,11 @@
  * regions and target. Also R8 where transports meet each other and the classes of regions, and R9 of transports.
  */
 import type { Diagnostic } from '../diag/diagnostic.ts';
-import type { ProgramTensor } from '../ir/program.ts';
 import type { Span, Transport } from '../ir/routing.ts';
-import { bytesFor } from '../ir/types.ts';
-import { type Box, boxOf, shared, volume } from './core-parts.ts';
+import { type Core, type Owners, ownersOf, pairs } from './fabric-owners.ts';
 import { FlowTrace, type Reached, Stray } from './fabric-trace.ts';
 import { clash } from './occupancy.ts';
+import { type Carried, verifyHeld, verifyLanes } from './payload.ts';
 import { brokenRoute, type RoutedProgram } from './routed.ts';
 import { FlowGrid, spanEnd, spanFault, spanHas } from './spans.ts';
 
@@ -66,31 +65,6 @@ const sizeOf = (span: Span): number => {
   for (let i = 1; i < span.length; i += 2) size *= span[i];
   return size;
 };
-
-/** Region of each core of the fabric, -1 = none; and columns and rows of the fabric that a region's are. */
-export interface Owners {
-  readonly at: (x: number, y: number) => number;
-  readonly regions: readonly { readonly columns: readonly number[]; readonly rows: readonly number[] }[];
-}
-
-function ownersOf({ target, placement }: RoutedProgram): Owners {
-  const owner = new Int16Array(target.width * target.height).fill(-1);
-  const regions = placement.regions.map((region) => ({
-    columns: passingOver(region.x, region.width, region.skippedColumns ?? []),
-    rows: passingOver(region.y, region.height, region.skippedRows ?? []),
-  }));
-  for (const [r, { columns, rows }] of regions.entries())
-    for (const y of rows) for (const x of columns) owner[y * target.width + x] = r;
-  return { at: (x, y) => owner[y * target.width + x], regions };
-}
-
-/** `count` numbers from `start` on that are not skipped. */
-function passingOver(start: number, count: number, skipped: readonly number[]): number[] {
-  const without = new Set(skipped);
-  const found: number[] = [];
-  for (let n = start; found.length < count; n++) if (!without.has(n)) found.push(n);
-  return found;
-}
 
 /** What has to be carried: values by `from > to`, host as `host`. */
 function verifyCarried({ values, stages, placement, routing }: RoutedProgram): Diagnostic[] {
@@ -173,25 +147,8 @@ function verifyMeeting(
   return found;
 }
 
-/** One [position in the region, position on the fabric] for every pair of classes that meet. */
-function pairs(positions: readonly number[], outer: Int32Array, inner: Int32Array): [number, number][] {
-  const seen = new Map<string, [number, number]>();
-  for (const [i, n] of positions.entries()) {
-    const key = `${outer[n]} ${inner[i]}`;
-    if (!seen.has(key)) seen.set(key, [i, n]);
-  }
-  return [...seen.values()];
-}
-
-interface Context {
-  readonly program: RoutedProgram;
-  readonly owners: Owners;
+interface Context extends Carried {
   traceOf(flow: number): FlowTrace;
-}
-
-interface Core {
-  readonly x: number;
-  readonly y: number;
 }
 
 /** What is wrong with one transport; throws a Stray for a message that goes astray. */
@@ -314,91 +271,4 @@ function lastOf(line: readonly Core[], flow: number, { routing }: RoutedProgram)
     );
   if (sends(line[0])) return 0;
   return sends(line[line.length - 1]) ? 1 : undefined;
-}
-
-/** A value on the cores that send it. */
-function tensorOf(value: string, region: number, which: 'inputs' | 'outputs', { program }: Context): ProgramTensor[] {
-  const { placement, stages, values, mapping } = program;
-  return placement.regions[region].stages.flatMap((s) => {
-    const at = values.stages[s][which].indexOf(value);
-    if (at < 0) return [];
-    const { tensors, inputs, outputs } = mapping.programs[stages.stages[s].template];
-    const tensor = which === 'inputs' ? inputs[at]?.tensor : outputs[at];
-    return tensor === undefined || tensor === null ? [] : [tensors[tensor]];
-  });
-}
-
-/** Position in its region of a core of the fabric. */
-function localOf({ regions }: Owners, region: number): (core: Core) => readonly [column: number, row: number] {
-  const columns = new Map(regions[region].columns.map((x, i) => [x, i]));
-  const rows = new Map(regions[region].rows.map((y, i) => [y, i]));
-  return ({ x, y }) => [columns.get(x) ?? -1, rows.get(y) ?? -1];
-}
-
-/** The senders hold every element of what they send, and the transport says how many wavelets that are. */
-function verifyHeld(transport: Transport, context: Context, from: number, senders: readonly Core[]): string[] {
-  const { program, owners } = context;
-  const { target, mapping, stages, placement } = program;
-  const local = localOf(owners, from);
-  const { shape } = mapping.programs[stages.stages[placement.regions[from].stages[0]].template];
-  const found: string[] = [];
-  const bytesByRow = new Map<number, number>();
-  for (const value of transport.values) {
-    const [tensor] = tensorOf(value, from, 'outputs', context);
-    if (tensor === undefined) {
-      found.push(`region ${from} does not make ${value}`);
-      continue;
-    }
-    if (tensor.layout.partial !== null || tensor.layout.cyclic) found.push(`${value} is not whole when it leaves`);
-    const boxes = new Map<string, Box>();
-    for (const core of senders) {
-      const box = boxOf(tensor, shape, ...local(core));
-      boxes.set(box.join(), box);
-      bytesByRow.set(core.y, (bytesByRow.get(core.y) ?? 0) + bytesFor(tensor.dtype, volume(box)));
-    }
-    const held = [...boxes.values()].reduce((n, box) => n + volume(box), 0);
-    const all = tensor.shape.reduce((n, extent) => n * extent, 1);
-    if (held !== all) found.push(`its senders hold ${held} of ${all} elements of ${value}`);
-  }
-  const bytes = [...bytesByRow.values()];
-  const busiest = transport.algorithm === 'lanes' ? Math.max(...bytes) : bytes.reduce((a, b) => a + b, 0);
-  if (transport.wavelets * target.waveletBytes < busiest)
-    found.push(`${busiest} bytes cross its busiest link, stated ${transport.wavelets} wavelets`);
-  return found;
-}
-
-/** What arrives in a row of a region is all that the cores of the row read. */
-function verifyLanes(transport: Transport, context: Context, from: number, senders: readonly Core[]): string[] {
-  const { program, owners } = context;
-  const { mapping, stages, placement } = program;
-  const shapeOf = (region: number) =>
-    mapping.programs[stages.stages[placement.regions[region].stages[0]].template].shape;
-  const local = localOf(owners, from);
-  for (const value of transport.values) {
-    const [made] = tensorOf(value, from, 'outputs', context);
-    if (made === undefined) continue;
-    const byRow = new Map<number, Map<string, Box>>();
-    for (const core of senders) {
-      const box = boxOf(made, shapeOf(from), ...local(core));
-      const row = byRow.get(core.y) ?? new Map<string, Box>();
-      byRow.set(core.y, row.set(box.join(), box));
-    }
-    for (const region of transport.to ?? [])
-      for (const read of tensorOf(value, region, 'inputs', context))
-        for (const [row, y] of owners.regions[region].rows.entries()) {
-          const arriving = [...(byRow.get(y)?.values() ?? [])];
-          let before = '';
-          for (const column of owners.regions[region].columns.keys()) {
-            const box = boxOf(read, shapeOf(region), column, row);
-            if (box.join() === before) continue;
-            before = box.join();
-            const got = arriving.reduce((n, part) => n + shared(box, part), 0);
-            if (got !== volume(box))
-              return [
-                `row ${y} gets ${got} of the ${volume(box)} elements of ${value} that column ${column} of region ${region} reads`,
-              ];
-          }
-        }
-  }
-  return [];
 }

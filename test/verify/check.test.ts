@@ -78,7 +78,7 @@ test('another model of the same shapes', () => {
   expect(outcome(compiled.folder, other)).toEqual({ exitCode: 3, broken: ['C3'], open: [] });
 });
 
-test.each(['graph', 'placement', 'fit', 'plan', 'coverage'])('the head of %s.ts says its rules', (name) => {
+test.each(['graph', 'placement', 'fit', 'routing', 'plan', 'coverage'])('the head of %s.ts says its rules', (name) => {
   const source = readFileSync(join(import.meta.dirname, `../../src/verify/${name}.ts`), 'utf8');
   const head = source.slice(0, source.indexOf('*/'));
   const stated = Object.fromEntries(
