@@ -7,7 +7,7 @@ import {
   generateGreedy,
   isCollective,
   PlacedModel,
-  placedStepper,
+  placedDecoder,
   printLayout,
   readPlan,
 } from '../src/index.ts';
@@ -36,7 +36,7 @@ for (const { op: index, cycles } of plan.schedule.perTemplate[t]) {
 // pico is a model of bytes: a token is a character.
 const prompt = 'function add(a, b) {\n';
 const ids = await generateGreedy(
-  placedStepper(new PlacedModel(plan, directory)),
+  placedDecoder(new PlacedModel(plan, directory)),
   [...prompt].map((c) => c.charCodeAt(0)),
   36,
 );

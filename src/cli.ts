@@ -19,6 +19,7 @@ process.exitCode = await runCli(
     compile: async (args, effects) => (await import('./driver/compile.ts')).compile(args, effects),
     check: async (args, effects) => (await import('./driver/check.ts')).check(args, effects),
     emit: async (args) => (await import('./driver/emit.ts')).emit(args),
+    run: async (args, effects) => (await import('./driver/run.ts')).run(args, effects),
     report: async (args) => (await import('./driver/report.ts')).report(args),
     bench: async (args) => (await import('./driver/bench.ts')).bench(args),
     verify: async (args, effects) => (await import('./driver/verify.ts')).verify(args, effects),

@@ -13,6 +13,8 @@ export const SILENT: Effects = {
   progress: { update: () => {}, clear: () => {} },
   note: () => {},
   show: () => {},
+  stream: () => {},
+  interruption: () => new AbortController().signal,
   now: () => 0,
 };
 
@@ -39,7 +41,9 @@ export { GRAPH_STEPS, PIPELINE, PLAN_STEPS } from './driver/pipeline.ts';
 export { report } from './driver/report.ts';
 export { Diagnosed, type Diagnostic, type Remedy } from './diag/diagnostic.ts';
 export { renderDiagnostics } from './diag/render.ts';
-export { generateGreedy, placedStepper, type Stepper } from './exec/generate.ts';
+export { type Decoder, graphDecoder, placedDecoder } from './generate/decoder.ts';
+export { generate, generateGreedy, speculate } from './generate/generate.ts';
+export { GREEDY, type Sampling } from './generate/sampling.ts';
 export { PlacedModel } from './exec/placed/model.ts';
 export { runGraph } from './exec/reference.ts';
 export { importModel } from './frontend/import.ts';

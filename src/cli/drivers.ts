@@ -10,6 +10,7 @@ import type {
   Effects,
   EmitArguments,
   ReportArguments,
+  RunArguments,
   VerifyArguments,
 } from '../driver/contract.ts';
 import type { Recognised } from '../driver/structure.ts';
@@ -25,6 +26,7 @@ export type {
   Effects,
   EmitArguments,
   ReportArguments,
+  RunArguments,
   VerifyArguments,
 };
 
@@ -36,6 +38,7 @@ export interface Drivers {
   readonly check?: Driver<CheckArguments>;
   readonly verify?: Driver<VerifyArguments>;
   readonly emit?: Driver<EmitArguments>;
+  readonly run?: Driver<RunArguments>;
   readonly report?: Driver<ReportArguments>;
   readonly bench?: Driver<BenchArguments>;
   readonly openModel?: (path: string) => OnnxModel;

@@ -11,7 +11,9 @@ import { inspectCommand } from './inspect.ts';
 import type { Io } from './io.ts';
 import { passesCommand } from './passes.ts';
 import { reportCommand } from './report.ts';
+import { runCommand } from './run.ts';
 import { runProgram, type Show } from './run-program.ts';
+import { interruption } from './signals.ts';
 import { targetsCommand } from './targets.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -38,15 +40,18 @@ function buildProgram(drivers: Drivers, io: Io, show: Show): Command {
         if (!quiet) io.err(text);
       },
       show: io.err,
+      stream: command.opts<CommonOptions>().json ? () => {} : io.out,
+      interruption,
       now: io.now,
     };
   };
-  const { compile, check, verify, emit, report, bench, openModel, recognise, knowsOp, passes, targets } = drivers;
+  const { compile, check, verify, emit, run, report, bench, openModel, recognise, knowsOp, passes, targets } = drivers;
   const commands: Command[] = [];
   if (compile) commands.push(compileCommand((args, c) => show(() => compile(args, effects(c)), c)));
   if (check) commands.push(checkCommand((args, c) => show(() => check(args, effects(c)), c)));
   if (verify) commands.push(verifyCommand((args, c) => show(() => verify(args, effects(c)), c)));
   if (emit) commands.push(emitCommand((args, c) => show(() => emit(args, effects(c)), c)));
+  if (run) commands.push(runCommand((args, c) => show(() => run(args, effects(c)), c)));
   if (report) commands.push(reportCommand((args, c) => show(() => report(args, effects(c)), c)));
   if (bench) commands.push(benchCommand((args, c) => show(() => bench(args, effects(c)), c)));
   if (openModel) commands.push(inspectCommand({ openModel, recognise, knowsOp }, show));

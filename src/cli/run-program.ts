@@ -10,7 +10,7 @@ import type { CommonOptions } from './arguments.ts';
 import type { Answer } from './drivers.ts';
 import type { Io } from './io.ts';
 
-export const EXIT = { done: 0, input: 1, usage: 2, verification: 3, internal: 70 } as const;
+export const EXIT = { done: 0, input: 1, usage: 2, verification: 3, internal: 70, interrupted: 130 } as const;
 
 /** Shows the answer of a command. */
 export type Show = (make: () => Promise<Answer> | Answer, command: Command) => Promise<void>;

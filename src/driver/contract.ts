@@ -3,6 +3,7 @@
  * line reads argv into them and prints what comes back; nothing here knows about argv or streams.
  */
 import type { Diagnostic } from '../diag/diagnostic.ts';
+import type { GenerationArguments } from '../generate/text.ts';
 import type { PassFlags } from '../pass/flags.ts';
 import type { Progress } from '../util/progress.ts';
 
@@ -12,8 +13,8 @@ export interface Answer {
   text(): string;
   /** One document; its `schema` says which. */
   json(): unknown;
-  /** 0: done. 1: the input's fault (it does not fit). 3: verification failed. */
-  readonly exitCode: 0 | 1 | 3;
+  /** 0: done. 1: the input's fault (it does not fit). 3: verification failed. 130: interrupted. */
+  readonly exitCode: 0 | 1 | 3 | 130;
   /** Shown on stderr, errors included when the exit code is not 0. */
   readonly diagnostics: readonly Diagnostic[];
 }
@@ -25,6 +26,10 @@ export interface Effects {
   note(text: string): void;
   /** For what was asked for by a flag (`--print-after`, `--time`): shown even under `--quiet`. */
   show(text: string): void;
+  /** A part of the answer as it becomes known: to stdout, but not under `--json`. */
+  stream(text: string): void;
+  /** From now on an interrupt (Ctrl-C) does not end the process but aborts this signal; a second one ends it. */
+  interruption(): AbortSignal;
   now(): number;
 }
 
@@ -76,6 +81,15 @@ export interface EmitArguments {
   readonly output: string;
   /** Symbolic dims of the model -> numbers. */
   readonly bindings: Readonly<Record<string, number>>;
+}
+
+export interface RunArguments extends GenerationArguments {
+  readonly plan: string;
+  /** The graph of model.onnx, or the region programs core by core. */
+  readonly mode: 'reference' | 'placed';
+  /** A plan whose model drafts `draftTokens` tokens at once. */
+  readonly draft?: string;
+  readonly draftTokens: number;
 }
 
 export interface ReportArguments {

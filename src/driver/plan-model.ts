@@ -29,7 +29,8 @@ export function openPlanModel(plan: Plan, path: string): PlanModel {
   };
 }
 
-const bindingsOf = (plan: Plan): Record<string, number> => {
+/** What `--bind` said when the plan was made. */
+export const bindingsOf = (plan: Plan): Record<string, number> => {
   const { bindings } = plan.options;
   return typeof bindings === 'object' && bindings !== null ? (bindings as Record<string, number>) : {};
 };

@@ -8,7 +8,8 @@ import type { Answer, Effects, VerifyArguments } from './contract.ts';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
 import { compare } from '../exec/compare.ts';
 import { randomFeeds } from '../exec/feeds-for.ts';
-import { generateGreedy, placedStepper, referenceStepper } from '../exec/generate.ts';
+import { type Decoder, graphDecoder, placedDecoder } from '../generate/decoder.ts';
+import { generateGreedy } from '../generate/generate.ts';
 import { openOnnxruntime, type Oracle } from '../exec/onnxruntime.ts';
 import { PlacedModel } from '../exec/placed/model.ts';
 import { runGraph } from '../exec/reference.ts';
@@ -181,19 +182,11 @@ async function generate(
     fail({ code: 'verify/no-decoder', message: 'only a decoder of batch 1 generates tokens' });
   const vocabulary = vocabularyOf(plan);
   const prompt = [1, 2, 3].map((i) => (i * 37 + args.seed) % vocabulary);
-  const found = await generateGreedy(placedStepper(placed), prompt, count);
-  const reference = await generateGreedy(
-    referenceStepper(plan, async (feeds) => runGraph(graph, feeds)),
-    prompt,
-    count,
-  );
-  const outside = oracle
-    ? await generateGreedy(
-        referenceStepper(plan, (feeds) => oracle.run(feeds)),
-        prompt,
-        count,
-      )
-    : null;
+  const io = { inputs: plan.inputs, outputs: plan.outputs, context: plan.mode.context };
+  const greedy = (decoder: Decoder): Promise<readonly number[]> => generateGreedy(decoder, prompt, count);
+  const found = await greedy(placedDecoder(placed));
+  const reference = await greedy(graphDecoder(io, (feeds) => runGraph(graph, feeds)));
+  const outside = oracle ? await greedy(graphDecoder(io, (feeds) => oracle.run(feeds))) : null;
   const agree = [reference, ...(outside ? [outside] : [])].every((other) => other.join() === found.join());
   return { prompt, placed: found, reference, onnxruntime: outside, agree };
 }

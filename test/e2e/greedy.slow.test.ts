@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { generateGreedy, placedStepper } from '../../src/exec/generate.ts';
 import { PlacedModel } from '../../src/exec/placed/model.ts';
+import { placedDecoder } from '../../src/generate/decoder.ts';
+import { generateGreedy } from '../../src/generate/generate.ts';
 import { readPlan } from '../../src/plan/read.ts';
 import { temporaryFolder } from '../onnx/support.ts';
 import { compiled, hasOrt, hasShared, PICO, SHARED, verified } from './support.ts';
@@ -47,10 +48,15 @@ describe.skipIf(!hasOrt)(`${TOKENS} tokens as onnxruntime`, () => {
   }
 });
 
-async function generate(model: string, target: string, prompt: readonly number[], count: number): Promise<number[]> {
+async function generate(
+  model: string,
+  target: string,
+  prompt: readonly number[],
+  count: number,
+): Promise<readonly number[]> {
   const plan = join(folder, 'golden');
   await compiled({ model, target, output: plan, context: prompt.length + count });
-  return generateGreedy(placedStepper(new PlacedModel(readPlan(plan), plan)), prompt, count);
+  return generateGreedy(placedDecoder(new PlacedModel(readPlan(plan), plan)), prompt, count);
 }
 
 describe('golden tokens', () => {

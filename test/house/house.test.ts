@@ -38,7 +38,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['compress', 'lift', 'map', 'partition'],
   ['route', 'schedule'],
   ['passes'],
-  ['report', 'emit'],
+  ['report', 'emit', 'generate'],
   ['driver'],
   ['cli'],
   ['runtime'],

@@ -11,8 +11,8 @@ import type { Constant } from '../../src/ir/constant.ts';
 import { writeModel } from '../../src/onnx/writer.ts';
 import { NO_FLAGS } from '../../src/pass/flags.ts';
 import { QUIET, runPasses } from '../../src/pass/manager.ts';
+import { SILENT } from '../../src/index.ts';
 import type { Plan } from '../../src/plan/types.ts';
-import { NO_PROGRESS } from '../../src/util/progress.ts';
 
 const folders: string[] = [];
 afterAll(() => {
@@ -66,7 +66,7 @@ async function compileNow(name: TinyModel, change: Partial<CompileArguments>): P
     flags: NO_FLAGS,
     ...change,
   };
-  const answer = await compile(args, { progress: NO_PROGRESS, note: () => {}, show: () => {}, now: () => 0 });
+  const answer = await compile(args, SILENT);
   return { folder, model, answer, json: () => JSON.parse(readFileSync(join(folder, 'plan.json'), 'utf8')) };
 }
 

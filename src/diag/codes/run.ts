@@ -7,6 +7,51 @@ export const RUN_CODES: CodeTable = {
     why: 'The folder is written whole: what was in it would be lost. Only a folder that `wafc emit` wrote is replaced.',
     fix: 'Choose another folder with -o, or remove it.',
   },
+  'run/bytes': {
+    title: 'tokens are taken for bytes',
+    why: 'No tokenizer was given, and the vocabulary is so small that its words can only be bytes.',
+    fix: 'Say --tokenizer bytes, or give the file the model was trained with.',
+  },
+  'run/context': {
+    title: 'the sequence does not fit the context',
+    why: 'The KV cache of a plan holds as many positions as its context; each token takes one.',
+    fix: 'Compile with a larger --context, or give a shorter prompt.',
+  },
+  'run/draft': {
+    title: 'the drafter does not belong to the reviewer',
+    why: 'Drafted tokens are compared by their ids, so both models must have one vocabulary.',
+    fix: 'Draft with a model that was trained with the same tokenizer.',
+  },
+  'run/file': {
+    title: 'the file with the prompt cannot be read',
+    why: 'A prompt is read from a text file in UTF-8.',
+    fix: 'See the path in the message.',
+  },
+  'run/ids': {
+    title: 'a token id is not in the vocabulary',
+    why: 'Ids index a table of the model; this one is beyond its end. A tokenizer of another model gives such ids, too.',
+    fix: 'Give the tokenizer the model was trained with, or smaller ids.',
+  },
+  'run/last-only': {
+    title: 'the model does not give the logits that are needed',
+    why: 'A reviewer sees all drafted tokens at once, and needs the logits after each of them; this model computes the last ones only.',
+    fix: 'Review with an export that keeps the logits of all tokens.',
+  },
+  'run/logits': {
+    title: 'the logits are not numbers to choose by',
+    why: 'A logit is NaN or infinite: weights or activations overflow.',
+    fix: '`wafc verify` names the first op whose values leave their bound.',
+  },
+  'run/no-decoder': {
+    title: 'the model does not generate',
+    why: 'Generating needs a decoder of one sequence: token ids in, logits of the next token out.',
+    fix: 'Compile a decoder with --batch 1.',
+  },
+  'run/prompt': {
+    title: 'there is nothing to continue',
+    why: 'A model predicts what follows; without a token, and without one that begins a sequence, there is nothing to follow.',
+    fix: 'Give a prompt with --prompt, --file or --ids.',
+  },
   'runtime/type': {
     title: 'a type in an emitted executor cannot be read',
     why: 'Types are written f32[B,S,64]; executor.ts was edited, or another version of wafc wrote it.',
