@@ -1,0 +1,88 @@
+/** Which values cross the fabric in a step: from the host, from region to region, to the host. */
+import { wireBytes } from '../cost/tile.ts';
+import type { Stage, With } from '../ir/facts.ts';
+import type { ValueId } from '../ir/ids.ts';
+import type { MeshAxis, ProgramTensor, RegionProgram, T } from '../ir/program.ts';
+
+export type Routable = With<'stages' | 'mapping' | 'placement'>;
+
+/** A value as one region holds it. */
+export interface Carried {
+  readonly name: string;
+  /** Axes that cut it over the region: each part is on the cores that differ along the others. */
+  readonly axes: readonly MeshAxis[];
+  /** Of the fullest part, and of all of them. */
+  readonly partWavelets: number;
+  readonly wavelets: number;
+}
+
+/** Values that leave region `from` (null: the host) together for the regions `to` (null: the host). */
+export interface Crossing {
+  readonly from: number | null;
+  readonly to: readonly number[] | null;
+  readonly values: readonly Carried[];
+  /** Axes that cut them where they arrive; null at the host. */
+  readonly arrives: readonly MeshAxis[] | null;
+}
+
+/** In the order in which a step needs them: from the host, then by region, then to the host. */
+export function crossingsOf(program: Routable): Crossing[] {
+  const { stages, mapping, placement, target, graph } = program;
+  const home = new Map<number, number>();
+  for (const [r, region] of placement.regions.entries()) for (const s of region.stages) home.set(s, r);
+  const programOf = (stage: Stage): RegionProgram => mapping.programs[stage.template];
+  const carried = (stage: Stage, v: ValueId, t: T): Carried => {
+    const { tensors, shape } = programOf(stage);
+    return carry(graph.names[v], tensors[t], shape, target.waveletBytes);
+  };
+  const maker = new Map<ValueId, { readonly stage: Stage; readonly at: number; readonly region: number }>();
+  for (const [s, stage] of stages.stages.entries())
+    for (const [at, v] of stage.outputs.entries()) maker.set(v, { stage, at, region: home.get(s) ?? 0 });
+
+  const fromHost = new Map<ValueId, Carried>();
+  const hostRegions = new Set<number>();
+  const sends = new Map<string, { from: number; to: number; values: Map<ValueId, Carried>; arrives: readonly MeshAxis[] }>();
+  for (const [s, stage] of stages.stages.entries()) {
+    const to = home.get(s) ?? 0;
+    for (const [k, v] of stage.inputs.entries()) {
+      const input = programOf(stage).inputs[k];
+      if (input === null) continue;
+      const made = maker.get(v);
+      if (made === undefined) {
+        if (!fromHost.has(v)) fromHost.set(v, carried(stage, v, input.tensor));
+        hostRegions.add(to);
+        continue;
+      }
+      const t = programOf(made.stage).outputs[made.at];
+      if (made.region === to || t === null) continue;
+      const arrives = axesOf(programOf(stage).tensors[input.tensor]);
+      const key = `${made.region} ${to}`;
+      const send = sends.get(key) ?? { from: made.region, to, values: new Map(), arrives };
+      send.values.set(v, carried(made.stage, v, t));
+      sends.set(key, send);
+    }
+  }
+  const wanted = new Set<ValueId | null>([...graph.outputs, ...stages.host.flatMap((at) => graph.ops[at].inputs)]);
+  const results = [...maker].flatMap(([v, { stage, at, region }]): Crossing[] => {
+    const t = programOf(stage).outputs[at];
+    return t === null || !wanted.has(v) ? [] : [{ from: region, to: null, values: [carried(stage, v, t)], arrives: null }];
+  });
+  const entering: Crossing[] =
+    fromHost.size === 0
+      ? []
+      : [{ from: null, to: [...hostRegions].sort((a, b) => a - b), values: [...fromHost.values()], arrives: [] }];
+  const passing = [...sends.values()]
+    .sort((a, b) => a.from - b.from || a.to - b.to)
+    .map(({ from, to, values, arrives }): Crossing => ({ from, to: [to], values: [...values.values()], arrives }));
+  return [...entering, ...passing, ...results];
+}
+
+/** Axes that cut any dim of a tensor. */
+const axesOf = ({ layout }: ProgramTensor): MeshAxis[] => layout.dims.flat();
+
+function carry(name: string, tensor: ProgramTensor, shape: RegionProgram['shape'], waveletBytes: number): Carried {
+  const whole = { ...tensor, layout: { dims: tensor.shape.map(() => []), partial: null } };
+  const wavelets = (t: ProgramTensor): number => Math.ceil(wireBytes(t, shape) / waveletBytes);
+  return { name, axes: axesOf(tensor), partWavelets: wavelets(tensor), wavelets: wavelets(whole) };
+}
+
