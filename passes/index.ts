@@ -16,6 +16,7 @@ import chooseRegions from './3-partition/choose-regions.ts';
 import splitStages from './3-partition/split-stages.ts';
 import assignMemory from './4-place/assign-memory.ts';
 import placeSerpentine from './4-place/place-serpentine.ts';
+import planRoutes from './5-route/plan-routes.ts';
 import predictCycles from './6-schedule/predict-cycles.ts';
 
 export const PASSES: PassRegistry = [
@@ -35,5 +36,6 @@ export const PASSES: PassRegistry = [
   chooseRegions,
   placeSerpentine,
   assignMemory,
+  planRoutes,
   predictCycles,
 ];

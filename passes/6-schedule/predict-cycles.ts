@@ -1,51 +1,56 @@
 /**
  * predict-cycles: when every op of every template starts, and what a step takes.
  *
- * Before  facts `mapping` and `placement`.
- * After   fact `schedule`: ops one after another (a region program has one thread of control), sends between regions, host
- *         bytes; calibrated estimates and physical bounds side by side, never mixed.
+ * Before  facts `mapping`, `placement` and `routing`.
+ * After   fact `schedule`: ops one after another (a region program has one thread of control), transports on their routes,
+ *         host bytes, writes of routes; calibrated estimates and physical bounds side by side, never mixed.
  * Skips   overlap of compute and communication: none is assumed.
  */
 import { costProgram } from '../../src/cost/program.ts';
-import { sendCost } from '../../src/cost/transport.ts';
-import type { Schedule, ScheduledOp } from '../../src/ir/facts.ts';
+import { ROUTE_RESET_CYCLES } from '../../src/cost/constants.ts';
+import { sendCost, transportCost } from '../../src/cost/transport.ts';
+import type { Placement, Schedule, ScheduledOp } from '../../src/ir/facts.ts';
 import type { RegionProgram, T } from '../../src/ir/program.ts';
+import type { Routing, Transport } from '../../src/ir/routing.ts';
+import type { Target } from '../../src/ir/target.ts';
 import { bytesFor } from '../../src/ir/types.ts';
 import { definePass } from '../../src/pass/pass.ts';
 
 export default definePass({
   name: 'predict-cycles',
   summary: 'predict the cycles of every op and of a step',
-  requires: ['stages', 'mapping', 'placement'],
+  requires: ['stages', 'mapping', 'placement', 'routing'],
   provides: ['schedule'],
-  preserves: ['stages', 'mapping', 'placement', 'memory'],
+  preserves: ['stages', 'mapping', 'placement', 'memory', 'routing'],
   numerics: 'exact',
   options: {},
   run(program) {
-    const { stages, mapping, placement, target, graph } = program;
-    const perTemplate = mapping.programs.map((p) => {
+    const { stages, mapping, placement, routing, target, graph } = program;
+    const resets = resetsOf(routing, mapping.programs.length);
+    const perTemplate = mapping.programs.map((p, t) => {
       let start = 0;
-      return costProgram(p, target).map(({ op, cycles, bound, boundBy, algorithm }): ScheduledOp => {
+      return costProgram(p, target).map(({ op, cycles: own, bound, boundBy, algorithm }): ScheduledOp => {
         const at = start;
+        const reset = (resets[t].get(op) ?? 0) * (target.routeResetCycles ?? ROUTE_RESET_CYCLES);
+        const cycles = own + reset;
         start += cycles;
-        return { op, start: at, cycles, bound, boundBy, ...(algorithm === undefined ? {} : { algorithm }) };
+        return {
+          op,
+          start: at,
+          cycles,
+          bound,
+          boundBy,
+          ...(algorithm === undefined ? {} : { algorithm }),
+          ...(reset === 0 ? {} : { reset }),
+        };
       });
     });
-    const { regions } = placement;
-    const sends: Schedule['sends'][number][] = [];
-    for (let r = 0; r + 1 < regions.length; r++) {
-      const last = stages.stages[regions[r].stages.at(-1) ?? 0];
-      const passed = new Set(stages.stages.slice(regions[r + 1].stages[0]).flatMap((s) => s.inputs));
-      const producer = mapping.programs[last.template];
-      const bytes =
-        last.outputs.reduce((n, v, i) => n + (passed.has(v) ? bytesOf(producer, producer.outputs[i]) : 0), 0) +
-        rowBytes(mapping.programs[stages.stages[regions[r + 1].stages[0]].template]);
-      const { cycles, bound } = sendCost({ from: regions[r], to: regions[r + 1], bytes }, target);
-      sends.push({ from: r, to: r + 1, cycles, bound });
-    }
+    const sends = routing.transports.flatMap((t) => sendOf(t, placement, target));
     const sum = (key: 'cycles' | 'bound'): number =>
       stages.stages.reduce((n, s) => n + perTemplate[s.template].reduce((m, o) => m + o[key], 0), 0) +
       sends.reduce((n, s) => n + s[key], 0);
+    const along = (kind: Transport['kind']): number =>
+      routing.transports.reduce((n, t) => (t.kind === kind ? n + transportCost(t, target) : n), 0);
     const made = new Set(stages.stages.flatMap((s) => s.outputs));
     const hostInputs = new Map(
       stages.stages.flatMap((s) =>
@@ -75,8 +80,13 @@ export default definePass({
     const schedule: Schedule = {
       perTemplate,
       sends,
-      host: { bytesIn: [...hostInputs.values()].reduce((a, b) => a + b, 0), bytesOut },
-      cyclesPerStep: { calibrated: sum('cycles'), bound: sum('bound') },
+      host: {
+        bytesIn: [...hostInputs.values()].reduce((a, b) => a + b, 0),
+        bytesOut,
+        cyclesIn: along('input'),
+        cyclesOut: along('output'),
+      },
+      cyclesPerStep: { calibrated: sum('cycles') + along('input') + along('output'), bound: sum('bound') },
     };
     return { ...program, schedule };
   },
@@ -92,9 +102,24 @@ function bytesOf({ tensors }: RegionProgram, t: T | null): number {
   );
 }
 
-/** Host values that travel on with the activation: rows, indices and mask entries of the next stage. */
-const rowBytes = (program: RegionProgram): number =>
-  program.inputs.reduce(
-    (n, input) => n + (input === null || input.kind === 'activation' ? 0 : bytesOf(program, input.tensor)),
-    0,
-  );
+/** By template: routes that are written before each op. */
+function resetsOf({ classes }: Routing, templates: number): Map<number, number>[] {
+  const resets = Array.from({ length: templates }, () => new Map<number, number>());
+  for (const { templates: own, phases } of classes)
+    for (const [i, list] of phases.entries())
+      for (const { op, loads } of list) resets[own[i]].set(op, (resets[own[i]].get(op) ?? 0) + loads.length);
+  return resets;
+}
+
+/** Sends go one after another; nothing could beat the shortest way between the regions. */
+function sendOf(transport: Transport, { regions }: Placement, target: Target): Schedule['sends'][number][] {
+  const { kind, from, to, algorithm, wavelets } = transport;
+  if (kind !== 'send' || from === null || to === null) return [];
+  const cycles = transportCost(transport, target);
+  return to.map((r) => {
+    const ends = { from: regions[from], to: regions[r] };
+    const lanes = algorithm === 'lanes' ? regions[from].height : 1;
+    const { bound } = sendCost({ ...ends, bytes: wavelets * lanes * target.waveletBytes }, target);
+    return { from, to: r, cycles, bound: Math.min(cycles, bound) };
+  });
+}

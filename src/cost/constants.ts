@@ -50,6 +50,12 @@ export const OVERHEAD_SPLITS = {
 export const slowdownOf = (dtype: DType): number =>
   DTYPE_BITS[dtype] >= 32 ? 4 / 3.04 : FITTED_CYCLES_PER_MAC * FITTED_MACS_PER_CYCLE;
 
+/**
+ * Assumed, where a target does not say: cycles in which a core writes one route and binds its queue while a program
+ * runs (two registers, a check that the queue is empty). No measurement is published.
+ */
+export const ROUTE_RESET_CYCLES = 20;
+
 /** Cycles of one scalar division or square root: "about 50", comment in the SDK's blas.csl (WSE-2). */
 export const SCALAR_DIVISION_CYCLES = 50;
 

@@ -2,6 +2,7 @@
  * Moving a stage's outputs to the next region, and values between host and mesh. Activations leave and enter a
  * region cut along its rows and replicated along its columns, so each row is a lane of its own.
  */
+import type { Transport } from '../ir/routing.ts';
 import type { Target } from '../ir/target.ts';
 import type { Rect } from '../target/cores.ts';
 import { type Overhead, OVERHEAD_SPLITS } from './constants.ts';
@@ -26,7 +27,7 @@ const gap = (a: number, aSize: number, b: number, bSize: number): number =>
   Math.max(0, b - (a + aSize - 1), a - (b + bSize - 1));
 
 /**
- * `bytes` of activations from region to region, ending on every column of `to`. Row i of the source feeds the row
+ * Before routes are known: `bytes` of activations from region to region, ending on every column of `to`. Row i of the source feeds the row
  * that holds the same part; a lane that changes rows does so in a column of its own while there are columns (the
  * activation is on all of them). Time of one multicast: B + hops + 2 T_R + 1 (HPDC 2024, broadcast), plus the
  * software overhead of a collective (assumed).
@@ -60,6 +61,17 @@ export function sendCost(
     hops,
     terms,
   };
+}
+
+/**
+ * Cycles of a transport on its routes: wavelets of its busiest link, hops of its longest way, ramps of cores that pass it
+ * on, and the software overhead of a collective.
+ */
+export function transportCost(
+  { wavelets, hops, depth }: Pick<Transport, 'wavelets' | 'hops' | 'depth'>,
+  { hopCycles, rampCycles }: Target,
+): number {
+  return wavelets + hops * hopCycles + depth * (2 * rampCycles + 1) + Math.ceil(OVERHEAD_SPLITS.even.collective);
 }
 
 /** Cycles at `clockGHz` that one transfer of `bytes` between host and mesh takes: its latency, then the link's rate. */

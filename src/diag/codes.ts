@@ -7,6 +7,7 @@ import { COMPRESS_CODES } from './codes/compress.ts';
 import { ONNX_CODES } from './codes/onnx.ts';
 import { PLAN_CHECK_CODES } from './codes/plan-check.ts';
 import { PLAN_CODES } from './codes/plan.ts';
+import { ROUTE_CODES } from './codes/route.ts';
 import { RUN_CODES } from './codes/run.ts';
 import { TARGET_CODES } from './codes/target.ts';
 import { TOOL_CODES } from './codes/tool.ts';
@@ -27,6 +28,7 @@ export const CODES: CodeTable = {
   ...COMPRESS_CODES,
   ...PLAN_CODES,
   ...PLAN_CHECK_CODES,
+  ...ROUTE_CODES,
   ...RUN_CODES,
   ...TARGET_CODES,
   ...TOOL_CODES,

@@ -15,6 +15,7 @@ import chooseRegions from '../../passes/3-partition/choose-regions.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
 import assignMemory from '../../passes/4-place/assign-memory.ts';
 import placeSerpentine from '../../passes/4-place/place-serpentine.ts';
+import planRoutes from '../../passes/5-route/plan-routes.ts';
 import predictCycles from '../../passes/6-schedule/predict-cycles.ts';
 import { type Step, step } from '../pass/pass.ts';
 
@@ -35,12 +36,13 @@ export const GRAPH_STEPS: readonly Step[] = [
   step(deadCode, {}),
 ];
 
-/** Everything after the graph: stages, regions, addresses, cycles. */
+/** Everything after the graph: stages, regions, addresses, routes, cycles. */
 export const PLAN_STEPS: readonly Step[] = [
   step(splitStages, {}),
   step(chooseRegions, {}),
   step(placeSerpentine, {}),
   step(assignMemory, {}),
+  step(planRoutes, {}), // before cycles: routes that take turns cost writes
   step(predictCycles, {}),
 ];
 

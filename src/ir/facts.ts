@@ -106,16 +106,21 @@ export interface ScheduledOp {
 /** Predicted cycles of a step (a token in stream mode, a sequence in whole mode); see src/cost. */
 export interface Schedule {
   readonly perTemplate: readonly (readonly ScheduledOp[])[];
-  /** Activations from region to region, and results of the last region nowhere: one entry per boundary. */
+  /** Activations from region to region: one entry per transport of kind `send`. */
   readonly sends: readonly {
     readonly from: number;
     readonly to: number;
     readonly cycles: number;
     readonly bound: number;
   }[];
-  /** Bytes between host and mesh per step. */
-  readonly host: { readonly bytesIn: number; readonly bytesOut: number };
-  /** On the mesh, without the host. */
+  /** Bytes between host and mesh per step, and cycles that they take on the mesh (part of `cyclesPerStep`). */
+  readonly host: {
+    readonly bytesIn: number;
+    readonly bytesOut: number;
+    readonly cyclesIn: number;
+    readonly cyclesOut: number;
+  };
+  /** On the mesh, without the host's link. */
   readonly cyclesPerStep: { readonly calibrated: number; readonly bound: number };
 }
 

@@ -4,11 +4,12 @@
  */
 import type { Mapping, Memory, Placement, Program, Schedule, Stages } from './facts.ts';
 import type { Graph } from './graph.ts';
+import type { Flow, Routing } from './routing.ts';
 import { type PrintOptions, printGraph, printWord } from './print.ts';
 import { type ProgramOp, printLayout, type RegionProgram } from './program.ts';
 
 export function printProgram(program: Program, options: PrintOptions = {}): string {
-  const { graph, target, mode, roles, stages, mapping, placement, memory, schedule } = program;
+  const { graph, target, mode, roles, stages, mapping, placement, memory, routing, schedule } = program;
   const lines = [`target ${target.name}; ${mode.kind}, batch ${mode.batch}, context ${mode.context}`];
   for (const [name, role] of roles) {
     lines.push(`role ${printWord(name)}: ${role.kind}${'cache' in role ? ` ${role.cache}` : ''}`);
@@ -17,6 +18,7 @@ export function printProgram(program: Program, options: PrintOptions = {}): stri
   if (mapping) lines.push(...mappingLines(mapping, stages));
   if (placement) lines.push(...placementLines(placement));
   if (memory) lines.push(...memoryLines(memory));
+  if (routing) lines.push(...routingLines(routing, stages));
   if (schedule) lines.push(...scheduleLines(schedule, stages));
   return `${printGraph(graph, options)}${lines.map((line) => `// ${line}\n`).join('')}`;
 }
@@ -100,15 +102,47 @@ const memoryLines = ({ maps }: Memory): string[] =>
     ),
   ]);
 
+const flowLines = (flows: readonly Flow[]): string[] =>
+  flows.flatMap(({ color, runs }, f) => [
+    `    flow ${f}: color ${color}`,
+    ...runs.map(({ columns, rows, routes, input, output }) => {
+      const queues = [input === null ? '' : `, in ${input}`, output === null ? '' : `, out ${output}`].join('');
+      return `      ${routes.join(' | ')} at [${columns}] x [${rows}]${queues}`;
+    }),
+  ]);
+
+function routingLines({ flows, transports, classes }: Routing, stages: Stages | undefined): string[] {
+  return [
+    `routing: ${transports.length} transports`,
+    ...transports.map(
+      ({ kind, from, to, values, algorithm, flows: own, wavelets, hops }) =>
+        `  ${kind} ${from ?? 'host'} -> ${to?.join() ?? 'host'}: ${values.map((v) => `%${v}`).join(', ')}; ${algorithm} on flows ` +
+        `${own.join()}, ${wavelets} wavelets, ${hops} hops`,
+    ),
+    ...flowLines(flows),
+    ...classes.flatMap((c) => [
+      `  class of ${c.templates.map((t) => templateName(stages, t)).join(', ')}`,
+      ...c.phases.flatMap((list, i) =>
+        list.map(
+          ({ op, axis, algorithm, group, wavelets, flows: used, loads }) =>
+            `    ${templateName(stages, c.templates[i])} op ${op} @${axis}: ${algorithm}${group === 0 ? '' : ` of ${group}`}, ` +
+            `${wavelets} wavelets, flows ${used.join()}${loads.length === 0 ? '' : `, writes ${loads.join()}`}`,
+        ),
+      ),
+      ...flowLines(c.flows),
+    ]),
+  ];
+}
+
 function scheduleLines({ perTemplate, sends, host, cyclesPerStep }: Schedule, stages: Stages | undefined): string[] {
   const took = (t: { cycles: number; bound: number }): string => `${t.cycles} cycles, at least ${t.bound}`;
   return [
     `schedule: ${took({ cycles: cyclesPerStep.calibrated, bound: cyclesPerStep.bound })} a step; ` +
-      `host ${host.bytesIn} bytes in, ${host.bytesOut} out`,
+      `host ${host.bytesIn} bytes in, ${host.bytesOut} out, ${host.cyclesIn} and ${host.cyclesOut} cycles`,
     ...perTemplate.flatMap((rows, i) => [
       `  ${templateName(stages, i)}`,
       ...rows.map((r) => {
-        const how = r.algorithm === undefined ? r.boundBy : `${r.boundBy}, ${r.algorithm}`;
+        const how = `${r.boundBy}${r.algorithm === undefined ? '' : `, ${r.algorithm}`}${r.reset === undefined ? '' : `, ${r.reset} of writes`}`;
         return `    op ${r.op}: from ${r.start}, ${took(r)} (${how})`;
       }),
     ]),

@@ -13,7 +13,7 @@ import { readConstant } from '../tensor/read.ts';
 import { weightBytes } from './coded-tiles.ts';
 import { type Blob, type Plan, PLAN_SCHEMA, type PlanIo, type PlanStage } from './types.ts';
 
-export type Planned = With<'stages' | 'mapping' | 'placement' | 'memory' | 'schedule'>;
+export type Planned = With<'stages' | 'mapping' | 'placement' | 'memory' | 'routing' | 'schedule'>;
 
 /** What the plan says of its model beside the graph. */
 export interface PlanOrigin {
@@ -40,7 +40,7 @@ export interface Draft {
 const BLOB_ALIGN = 64;
 
 export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
-  const { graph, stages, mapping, placement, memory, schedule, target, mode } = program;
+  const { graph, stages, mapping, placement, memory, routing, schedule, target, mode } = program;
   let end = 0;
   const place = (name: string, constant: Constant, bytes: number): PlannedBlob => {
     const blob: Blob = { name, dtype: constant.stored, shape: constant.shape, offset: end, bytes, sha256: null };
@@ -86,6 +86,7 @@ export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
     stages: planStages,
     regions: placement.regions,
     memory: memory.maps,
+    routing,
     schedule,
     weights: { bytes: end, sha256: null },
   };

@@ -4,6 +4,7 @@ import { elementCount } from '../ir/constant.ts';
 import { parseDim, symbolsOf } from '../ir/dim.ts';
 import { bytesFor } from '../ir/types.ts';
 import { weightBytes } from './coded-tiles.ts';
+import { checkRouting } from './check-routing.ts';
 import type { Findings } from './findings.ts';
 import type { Blob, Plan, PlanIo, PlanStage } from './types.ts';
 
@@ -13,6 +14,7 @@ const KNOWN_SYMBOLS: ReadonlySet<string> = new Set(['B', 'S', 'P']);
 export function checkTables(plan: Plan, found: Findings): void {
   for (const [i, stage] of plan.stages.entries()) checkStage(stage, i, plan, found);
   checkRegions(plan, found);
+  checkRouting(plan, found);
   checkSchedule(plan, found);
   checkBlobs(plan, found);
   checkInputs(plan.inputs, found);

@@ -4,6 +4,7 @@
  */
 import type { Memory, Region, RunMode, Schedule, IoRole } from '../ir/facts.ts';
 import type { RegionProgram } from '../ir/program.ts';
+import type { Routing } from '../ir/routing.ts';
 import type { Target } from '../ir/target.ts';
 import type { DType } from '../ir/types.ts';
 
@@ -56,6 +57,7 @@ export interface Plan {
   readonly regions: readonly Region[];
   /** By region: the SRAM map of its fullest core. */
   readonly memory: Memory['maps'];
+  readonly routing: Routing;
   readonly schedule: Schedule;
   readonly weights: { readonly bytes: number; readonly sha256: string | null };
 }

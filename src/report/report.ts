@@ -11,6 +11,7 @@ import { DTYPE_BITS } from '../ir/types.ts';
 import type { Plan } from '../plan/types.ts';
 import { usableCores } from '../target/cores.ts';
 import { type CollectiveCounts, countCollectives } from './collectives.ts';
+import { type RoutingFigures, routingFigures } from './routing.ts';
 import { type Histogram, maxContextOf, sramHistogram } from './sram.ts';
 
 export const REPORT_SCHEMA = 'wafc.report/1';
@@ -59,12 +60,7 @@ export interface Report {
   readonly stages: number;
   readonly templates: number;
   readonly collectives: CollectiveCounts;
-  readonly routing: {
-    readonly colorsMax: null;
-    readonly inputQueuesMax: null;
-    readonly outputQueuesMax: null;
-    readonly busiestLink: null;
-  };
+  readonly routing: RoutingFigures;
   readonly decode: {
     readonly cyclesPerToken: { readonly calibrated: number; readonly bound: number };
     readonly tokensPerSecond: readonly AtClock[];
@@ -132,7 +128,7 @@ export function buildReport(plan: Plan): Report {
     stages: stages.length,
     templates: templates.length,
     collectives: countCollectives(plan),
-    routing: { colorsMax: null, inputQueuesMax: null, outputQueuesMax: null, busiestLink: null },
+    routing: routingFigures(plan),
     decode: stream ? decodeFigures(plan, perStage) : null,
     prefill: stream ? prefillFigures(plan, perStage) : null,
     encode: stream ? null : encodeFigures(plan),

@@ -12,6 +12,7 @@ export function renderReport(plan: Plan, report: Report): string {
     regionTable(plan),
     sramHistogram(report),
     collectiveTable(plan, report),
+    routingTable(report),
     speedTable(report),
     notes(plan),
   ]
@@ -124,6 +125,21 @@ function collectiveTable({ templates, stages, schedule }: Plan, { collectives }:
     rows,
   );
   return `Collectives: ${collectives.sequentialAllReducesPerLayer} region-wide and ${collectives.localPerLayer} local per layer, ${collectives.perToken} per step\n${indent(text)}`;
+}
+
+function routingTable({ routing, target }: Report): string {
+  const { colorsMax, inputQueuesMax, outputQueuesMax, fullestCore, busiestLink, resetsPerStep, resetCyclesPerStep } =
+    routing;
+  const rows: [string, string][] = [
+    ['colors', `${colorsMax} at the fullest core, (${fullestCore.x},${fullestCore.y})`],
+    ['queues', `${inputQueuesMax} in, ${outputQueuesMax} out at the fullest core`],
+    [
+      'busiest link',
+      busiestLink === null ? 'none' : `${formatInteger(busiestLink.wavelets)} wavelets: ${busiestLink.what}`,
+    ],
+    ['route writes', `${formatInteger(resetsPerStep)} a step, ${formatInteger(resetCyclesPerStep)} cycles (assumed)`],
+  ];
+  return `Routing on ${target.name}\n${pairs(rows, '  ')}`;
 }
 
 function speedTable({ decode, prefill, encode }: Report): string {

@@ -43,7 +43,9 @@ interface QueueNode {
  */
 export function assignClass(drawn: ClassFlows, free: Free, target: Target, name: string): AssignedClass {
   const { flows, phases, shape } = drawn;
-  const together = flows.map((_, a) => flows.map((__, b) => phases.flat().some(({ flows: f }) => f.includes(a) && f.includes(b))));
+  const together = flows.map((_, a) =>
+    flows.map((__, b) => phases.flat().some(({ flows: f }) => f.includes(a) && f.includes(b))),
+  );
   const turns = flows.map((_, a) => flows.map((__, b) => alternations(phases, a, b)));
   const differ = flows.map((a) => flows.map((b) => routesDiffer(a, b)));
   const colors = assignColors(drawn, free, target, { together, turns, differ }, name);
@@ -160,7 +162,10 @@ function clashes(
   numbers: Readonly<Record<'input' | 'output', ReadonlyMap<string, number>>>,
   target: Target,
 ): boolean[][] {
-  const sides = (target.queues.outputsShared === true ? ['input'] : ['input', 'output']) as readonly ('input' | 'output')[];
+  const sides = (target.queues.outputsShared === true ? ['input'] : ['input', 'output']) as readonly (
+    | 'input'
+    | 'output'
+  )[];
   const nodes = sides.map((side) => ({ side, list: queueNodes(flows, side === 'input' ? takesInput : takesOutput) }));
   return flows.map((_, a) =>
     flows.map((__, b) => {

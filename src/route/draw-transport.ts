@@ -112,7 +112,8 @@ function drawSearchedTree(wants: Uint8Array, row: number, fabric: Fabric, grid: 
     (a, b) => Math.abs(a - row) - Math.abs(b - row) || a - b,
   );
   const entry = rows.map((y) => ({ x: 0, y })).find((cell) => fabric.passes(cell));
-  if (entry === undefined) return unreachable('values of the host', 'the W edge of the fabric has no router that passes');
+  if (entry === undefined)
+    return unreachable('values of the host', 'the W edge of the fabric has no router that passes');
   const start = fabric.index(entry);
   const order = [start];
   for (let i = 0; i < order.length; i++) {
@@ -168,7 +169,11 @@ export function drawLanes(from: Region, to: Region, fabric: Fabric, grid: RouteG
   for (const y of rows) {
     for (const cell of cellsBetween({ x: exit, y }, { x: end, y })) {
       if (cell.x === exit) grid.set(cell, route('R', [out]));
-      else grid.set(cell, route(into, [...(cell.x === end ? [] : [out]), ...(receives.has(cell.x) ? (['R'] as const) : [])]));
+      else
+        grid.set(
+          cell,
+          route(into, [...(cell.x === end ? [] : [out]), ...(receives.has(cell.x) ? (['R'] as const) : [])]),
+        );
     }
   }
   const senders = sendersOf(rows.map((y) => ({ x: exit, y })));
@@ -196,7 +201,12 @@ export function drawExits(
   const [columns, rows] = [columnsOf(region), rowsOf(region)];
   const lanes = new Map<number, number[]>();
   const count = Math.min(parts.columns.length, rows.length);
-  if (parts.byRow) for (const y of rows) lanes.set(y, parts.columns.map((c) => columns[c]));
+  if (parts.byRow)
+    for (const y of rows)
+      lanes.set(
+        y,
+        parts.columns.map((c) => columns[c]),
+      );
   else
     for (const [i, c] of parts.columns.entries()) {
       const y = rows[Math.floor((i * count) / parts.columns.length)];
@@ -254,7 +264,10 @@ export function busesOf(
     to === null ? [null] : ends(columnsOf(to)).flatMap((x) => ends(rowsOf(to)).map((y): Cell | null => ({ x, y })));
   const buses = lines.flatMap((line) => entries.map((entry): Bus => ({ line, to, entry })));
   const length = (bus: Bus): number => netOf(bus, fabric).distance(netOf(bus, fabric).from);
-  return buses.map((bus) => ({ bus, at: length(bus) })).sort((a, b) => a.at - b.at).map(({ bus }) => bus);
+  return buses
+    .map((bus) => ({ bus, at: length(bus) }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ bus }) => bus);
 }
 
 function bothWays(senders: readonly Cell[]): Line[] {
@@ -271,7 +284,11 @@ export function netOf({ line, to, entry }: Bus, fabric: Fabric): Net {
   const rows = to === null ? [] : rowsOf(to);
   const isEntry = ({ x, y }: Cell): boolean => x === entry?.x && y === entry.y;
   const isInside = ({ x, y }: Cell): boolean =>
-    columns.length > 0 && x >= columns[0] && x <= columns[columns.length - 1] && y >= rows[0] && y <= rows[rows.length - 1];
+    columns.length > 0 &&
+    x >= columns[0] &&
+    x <= columns[columns.length - 1] &&
+    y >= rows[0] &&
+    y <= rows[rows.length - 1];
   return {
     from,
     isGoal: entry === null ? ({ x }) => x === 0 || x === fabric.width - 1 : isEntry,
@@ -323,7 +340,10 @@ function drawRelay({ cells, senders }: Line, grid: RouteGrid): DrawnRun[][] {
 /** From a corner of a region to all its cores: along the corner's column, and from there along every row. Gives the hops. */
 function drawFan(region: Region, corner: Cell, from: Way, grid: RouteGrid): number {
   const [columns, rows] = [columnsOf(region), rowsOf(region)];
-  const [lastX, lastY] = [columns[0] === corner.x ? columns[columns.length - 1] : columns[0], rows[0] === corner.y ? rows[rows.length - 1] : rows[0]];
+  const [lastX, lastY] = [
+    columns[0] === corner.x ? columns[columns.length - 1] : columns[0],
+    rows[0] === corner.y ? rows[rows.length - 1] : rows[0],
+  ];
   const across: Way = lastX > corner.x ? 'E' : 'W';
   const along: Way = lastY > corner.y ? 'S' : 'N';
   const [keptX, keptY] = [new Set(columns), new Set(rows)];
@@ -335,7 +355,10 @@ function drawFan(region: Region, corner: Cell, from: Way, grid: RouteGrid): numb
     grid.set({ x: corner.x, y }, route(into, [...onward, ...aside]));
     if (!kept) continue;
     for (const { x } of cellsBetween({ x: corner.x, y }, { x: lastX, y }).slice(1))
-      grid.set({ x, y }, route(OPPOSITE[across], [...(x === lastX ? [] : [across]), ...(keptX.has(x) ? (['R'] as const) : [])]));
+      grid.set(
+        { x, y },
+        route(OPPOSITE[across], [...(x === lastX ? [] : [across]), ...(keptX.has(x) ? (['R'] as const) : [])]),
+      );
   }
   return Math.abs(lastX - corner.x) + Math.abs(lastY - corner.y);
 }

@@ -51,7 +51,10 @@ export function planTransports(program: Routable): PlannedTransports {
     place,
   );
   const drawn = jobs.flatMap(({ crossing, drawn: d }) => (d === undefined ? [] : [{ crossing, drawn: d }]));
-  const flows = numbered(drawn.flatMap(({ drawn: d }) => d.flows), target);
+  const flows = numbered(
+    drawn.flatMap(({ drawn: d }) => d.flows),
+    target,
+  );
   let first = 0;
   const transports = drawn.map(({ crossing, drawn: d }): Transport => {
     const own = d.flows.map((runs, i) => (runs.length === 0 ? -1 : first + i));
@@ -132,7 +135,9 @@ function drawBuses(jobs: readonly Job[], { regions, shapeOf, fabric, grid, canTu
       fail({
         code: 'route/unreachable',
         message: `region ${from} has no way to ${to === null ? 'the edge of the fabric' : `region ${to[0]}`}`,
-        notes: ['routers of defects are gone around; `defectsForward` in the target file says that they pass messages on'],
+        notes: [
+          'routers of defects are gone around; `defectsForward` in the target file says that they pass messages on',
+        ],
       });
     }
     job.drawn = drawBus(found.bus, found.way, grid, canTurn);

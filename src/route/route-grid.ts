@@ -73,7 +73,8 @@ export class RouteGrid {
         ),
       );
     });
-    for (let y = top; y <= bottom; y++) this.codes.fill(0, y * this.fabric.width + left, y * this.fabric.width + right + 1);
+    for (let y = top; y <= bottom; y++)
+      this.codes.fill(0, y * this.fabric.width + left, y * this.fabric.width + right + 1);
     this.box = { left: Number.POSITIVE_INFINITY, right: -1, top: Number.POSITIVE_INFINITY, bottom: -1 };
     return runs;
   }

@@ -1,6 +1,9 @@
 /** Sets of columns or rows as nested strides; the format of {@link Span} is described in ARCHITECTURE.md, "Routing". */
 import type { Span } from '../ir/routing.ts';
 
+/** Count and period, four times: lines in segments in groups need three. */
+const MOST_PAIRS = 8;
+
 interface Part {
   readonly start: number;
   /** Count and period, innermost first. */
@@ -37,7 +40,7 @@ function grouped(parts: readonly Part[]): Part[] {
       parts[end].start - parts[end - 1].start === period
     )
       end++;
-    const fits = end - i > 1 && period >= extentOf(parts[i]);
+    const fits = end - i > 1 && period >= extentOf(parts[i]) && parts[i].pairs.length < MOST_PAIRS;
     out.push(fits ? { start: parts[i].start, pairs: [...parts[i].pairs, end - i, period] } : parts[i]);
     i = fits ? end : i + 1;
   }

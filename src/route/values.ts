@@ -41,7 +41,10 @@ export function crossingsOf(program: Routable): Crossing[] {
 
   const fromHost = new Map<ValueId, Carried>();
   const hostRegions = new Set<number>();
-  const sends = new Map<string, { from: number; to: number; values: Map<ValueId, Carried>; arrives: readonly MeshAxis[] }>();
+  const sends = new Map<
+    string,
+    { from: number; to: number; values: Map<ValueId, Carried>; arrives: readonly MeshAxis[] }
+  >();
   for (const [s, stage] of stages.stages.entries()) {
     const to = home.get(s) ?? 0;
     for (const [k, v] of stage.inputs.entries()) {
@@ -65,7 +68,9 @@ export function crossingsOf(program: Routable): Crossing[] {
   const wanted = new Set<ValueId | null>([...graph.outputs, ...stages.host.flatMap((at) => graph.ops[at].inputs)]);
   const results = [...maker].flatMap(([v, { stage, at, region }]): Crossing[] => {
     const t = programOf(stage).outputs[at];
-    return t === null || !wanted.has(v) ? [] : [{ from: region, to: null, values: [carried(stage, v, t)], arrives: null }];
+    return t === null || !wanted.has(v)
+      ? []
+      : [{ from: region, to: null, values: [carried(stage, v, t)], arrives: null }];
   });
   const entering: Crossing[] =
     fromHost.size === 0
@@ -85,4 +90,3 @@ function carry(name: string, tensor: ProgramTensor, shape: RegionProgram['shape'
   const wavelets = (t: ProgramTensor): number => Math.ceil(wireBytes(t, shape) / waveletBytes);
   return { name, axes: axesOf(tensor), partWavelets: wavelets(tensor), wavelets: wavelets(whole) };
 }
-

@@ -8,6 +8,7 @@ import { buildModel, CONFIGS, type ModelConfig } from '../../models/configs.ts';
 import assignMemory from '../../passes/4-place/assign-memory.ts';
 import placeSerpentine from '../../passes/4-place/place-serpentine.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
+import planRoutes from '../../passes/5-route/plan-routes.ts';
 import predictCycles from '../../passes/6-schedule/predict-cycles.ts';
 import { loadModel } from '../../src/driver/compile.ts';
 import { BIND_STEP, GRAPH_STEPS } from '../../src/driver/pipeline.ts';
@@ -69,7 +70,7 @@ export function withPlaced(
     const groups = one ? [stages.stages.map((_, i) => i)] : stages.stages.map((_, i) => [i]);
     const planned = runPasses(
       { ...program, mapping: { programs, groups } },
-      [step(placeSerpentine, {}), step(assignMemory, {}), step(predictCycles, {})],
+      [step(placeSerpentine, {}), step(assignMemory, {}), step(planRoutes, {}), step(predictCycles, {})],
       QUIET,
     ) as Planned;
     const draft = buildPlan(planned, { generator: 'test', imported, options: {} });

@@ -134,7 +134,9 @@ describe('tables', () => {
   test('programs without any op', () => {
     const bare = plan.templates.map((t) => ({ ...t, program: { ...t.program, ops: [] } }));
     const perTemplate = plan.templates.map(() => []);
-    const json = { ...plan, templates: bare, schedule: { ...plan.schedule, perTemplate } };
+    const classes = plan.routing.classes.map((c) => ({ ...c, phases: c.phases.map(() => []) }));
+    const routing = { ...plan.routing, classes };
+    const json = { ...plan, templates: bare, routing, schedule: { ...plan.schedule, perTemplate } };
     expect(findings(json)).toEqual(['plan/count /templates: expected at least one op in the programs, found none']);
   });
 });
