@@ -187,7 +187,7 @@ function withLoads(phases: readonly DraftPhase[], clash: readonly (readonly bool
   return phases.map((phase) => {
     const loads = [...new Set(phase.flows)].filter((f) => f !== -1 && !written.has(f));
     for (const f of loads) {
-      for (const other of [...written]) if (clash[f][other]) written.delete(other);
+      for (const other of written) if (clash[f][other]) written.delete(other);
     }
     for (const f of loads) written.add(f);
     return { ...phase, loads };

@@ -39,7 +39,11 @@ const cellsBetween = (a: Cell, b: Cell): Cell[] => {
 
 const sendersOf = (cells: readonly Cell[]): Transport['senders'] => {
   const rows = new Map<number, number[]>();
-  for (const { x, y } of cells) rows.set(y, [...(rows.get(y) ?? []), x]);
+  for (const { x, y } of cells) {
+    const row = rows.get(y) ?? [];
+    row.push(x);
+    rows.set(y, row);
+  }
   const alike = new Map<string, { readonly columns: number[]; readonly rows: number[] }>();
   for (const [y, columns] of [...rows].sort((a, b) => a[0] - b[0])) {
     columns.sort((a, b) => a - b);
