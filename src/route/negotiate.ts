@@ -21,7 +21,7 @@ const ROUNDS = 12;
 /** Cells from `from` to a goal, both included, by net; null where there is no way. */
 export function negotiate(fabric: Fabric, nets: readonly Net[]): (Cell[] | null)[] {
   const search = new Search(fabric);
-  let ways: (Cell[] | null)[] = nets.map(() => null);
+  const ways: (Cell[] | null)[] = nets.map(() => null);
   let best: { readonly ways: (Cell[] | null)[]; readonly shared: number } | undefined;
   const history = new Map<number, number>();
   for (let round = 0; round < ROUNDS; round++) {
@@ -38,7 +38,6 @@ export function negotiate(fabric: Fabric, nets: readonly Net[]): (Cell[] | null)
     if (best === undefined || excess < best.shared) best = { ways: [...ways], shared: excess };
     if (excess === 0) break;
     for (const [link, count] of shared) history.set(link, (history.get(link) ?? 0) + count - 1);
-    ways = [...ways];
   }
   return best?.ways ?? ways;
 }

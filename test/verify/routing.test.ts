@@ -248,7 +248,7 @@ test('R9: cycles for the busiest link, and for routes that are written', () => {
         [{ op: 0, start: 0, cycles, bound: 1, boundBy: 'latency', ...(reset === undefined ? {} : { reset }) }],
       ],
       sends: [],
-      host: { bytesIn: 0, bytesOut: 0 },
+      host: { bytesIn: 0, bytesOut: 0, cyclesIn: 0, cyclesOut: 0 },
       cyclesPerStep: { calibrated: cycles, bound: 1 },
     },
   });
