@@ -19,13 +19,16 @@ export default definePass({
   provides: ['mapping'],
   preserves: ['stages'],
   numerics: 'exact',
-  options: { deferNorms: true },
+  // regions, layersPerRegion: 0 = as many as is best; objective: latency or throughput.
+  options: { deferNorms: true, objective: 'latency', regions: 0, layersPerRegion: 0 },
   run(program, { options, count }) {
-    const result = new RegionSearch({ ...program, options }).run();
+    const { regions, layersPerRegion } = options;
+    const objective = options.objective === 'throughput' ? 'throughput' : 'latency';
+    const result = new RegionSearch({ ...program, options }, { objective, regions, layersPerRegion }).run();
     if ('noFit' in result) throw new Diagnosed([explain(result.noFit, program.target)]);
-    const { programs, groups } = result.found;
+    const { programs, groups, copies } = result.found;
     count('regions', groups.length);
-    return { ...program, mapping: { programs, groups } };
+    return { ...program, mapping: { programs, groups, copies } };
   },
 });
 

@@ -201,7 +201,7 @@ export function collectiveCost(
   wavelets: number,
   { shape, target, treeGroup }: CollectivePlace,
 ): CollectiveCost {
-  const routable = routableOn(target);
+  const choices = choicesOn(target);
   let spent: Spent = NOTHING;
   let bound = 0;
   let payload = wavelets;
@@ -210,7 +210,7 @@ export function collectiveCost(
     const cost =
       treeGroup !== undefined && op.op === 'all_reduce'
         ? treeCost(line, payload, { group: treeGroup, combine: op.combine ?? 'sum' })
-        : lineCost(op, line, { payload, routable });
+        : choices(op, line, payload);
     spent = addSpent(spent, cost);
     bound += lineBound(op.op, line, payload);
     lines.push({ axis: line.axis, algorithm: cost.algorithm, group: cost.group ?? 0, wavelets: payload });
@@ -218,6 +218,30 @@ export function collectiveCost(
     if (op.op === 'reduce_scatter') payload = Math.ceil(payload / line.cores);
   }
   return { ...spent, algorithm: lines.map((l) => l.algorithm).join('+') || 'none', lines, bound };
+}
+
+type LineChoice = (op: Pick<CollectiveOp, 'op' | 'combine'>, line: AxisLine, payload: number) => LineCost;
+
+/** The search over regions asks for the same lines again and again. */
+const choicesByTarget = new WeakMap<Target, LineChoice>();
+
+/** What a line costs on `target`, remembered. */
+function choicesOn(target: Target): LineChoice {
+  const known = choicesByTarget.get(target);
+  if (known !== undefined) return known;
+  const routable = routableOn(target);
+  const costs = new Map<string, LineCost>();
+  const choice: LineChoice = (op, line, payload) => {
+    const key = `${op.op} ${op.combine} ${line.axis === 'xo'} ${line.cores} ${line.stride} ${payload}`;
+    let cost = costs.get(key);
+    if (cost === undefined) {
+      cost = lineCost(op, line, { payload, routable });
+      costs.set(key, cost);
+    }
+    return cost;
+  };
+  choicesByTarget.set(target, choice);
+  return choice;
 }
 
 /** The published all-reduce, which a plan of ours takes only where nothing is cheaper. */

@@ -72,9 +72,14 @@ export interface Mapping {
   readonly programs: readonly RegionProgram[];
   /** Stage groups in order, each to become one region. */
   readonly groups: readonly (readonly number[])[];
+  /** Equal blocks of the fabric, a copy of the model each; one block when absent. */
+  readonly copies?: { readonly columns: number; readonly rows: number };
 }
 export interface Placement {
+  /** Of the first copy of the model. */
   readonly regions: readonly Region[];
+  /** Offsets of further copies, region by region the same; none when absent. */
+  readonly replicas?: readonly { readonly x: number; readonly y: number }[];
 }
 
 /** One buffer of a core's SRAM, in bytes. */

@@ -1,40 +1,36 @@
 /**
- * Which stages share a region, and what shape each region has. For every way to group consecutive layers, each
- * template takes the shape of least predicted cycles that fits the SRAM of its fullest core; where the regions do not all
- * fit the fabric, area is given a price until they do (a Lagrangian), and the cheapest grouping wins.
+ * Which stages share a region, what shape each region has, and how many copies of the model a wafer holds.
+ *
+ * For latency: for every way to group consecutive layers each template takes the shape of least predicted cycles that
+ * fits; where the regions do not all fit the fabric, area is given a price until they do (a Lagrangian), and among the
+ * groupings of fewest cycles (within the estimate's own error) the one with the least busy regions wins. For throughput: the fabric is cut into equal blocks, one copy of the model each, and in
+ * a block no region may take longer than a deadline; the least deadline per copy wins. When nothing fits, the answer is the
+ * arrangement that would fit with the least more SRAM.
  */
-import { costProgram } from '../cost/program.ts';
-import type { IoRole, RunMode, Stages } from '../ir/facts.ts';
-import type { Graph } from '../ir/graph.ts';
+import { sendsOf } from '../cost/step.ts';
 import type { RegionProgram, RegionShape } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
-import { mapMemory, type MemoryMap } from '../place/memory.ts';
-import { placeSerpentine } from '../place/serpentine.ts';
-import { type MapOptions, mapStage, type StepSize } from './stage-mapper.ts';
+import type { MemoryMap } from '../place/memory.ts';
+import { blockOf, type Copies, placeRegions, replicasOf } from '../place/regions.ts';
+import type { Rect } from '../target/cores.ts';
+import { type Candidate, Candidates, type Part, type SearchInput } from './candidates.ts';
+import { type Grouping, groupingsOf, heldBy, partsOf, type Request } from './groupings.ts';
 
-export interface SearchInput {
-  readonly graph: Graph;
-  readonly roles: ReadonlyMap<string, IoRole>;
-  readonly stages: Stages;
-  readonly mode: RunMode;
-  readonly target: Target;
-  readonly options?: MapOptions;
-}
+export type { SearchInput } from './candidates.ts';
 
-/** A shape for a set of templates that share regions. */
-interface Candidate {
-  readonly shape: RegionShape;
-  /** Cycles of one token through every stage of these templates. */
-  readonly cycles: number;
+export type Objective = 'latency' | 'throughput';
+
+export interface SearchGoal extends Request {
+  readonly objective: Objective;
 }
 
 export interface Found {
   readonly programs: readonly RegionProgram[];
-  readonly groups: readonly (readonly number[])[];
-  readonly cycles: number;
+  readonly groups: Grouping;
+  readonly copies: Copies;
 }
 
-/** The closest arrangement when none fits. */
+/** The closest arrangement when none fits: its fullest region. */
 export interface NoFit {
   readonly reason: 'sram' | 'fabric';
   readonly closest: { readonly map: MemoryMap; readonly shape: RegionShape; readonly stages: readonly string[] };
@@ -42,228 +38,252 @@ export interface NoFit {
 
 export type SearchResult = { readonly found: Found } | { readonly noFit: NoFit };
 
-interface Candidates {
-  readonly candidates: readonly Candidate[];
-  readonly noFit?: NoFit;
+/** Regions that are where they are. */
+interface Arrangement {
+  readonly grouping: Grouping;
+  readonly parts: readonly Part[];
+  /** By part. */
+  readonly picks: readonly Candidate[];
+  readonly regions: readonly Rect[];
 }
+
+const ONE: Copies = { columns: 1, rows: 1 };
+export const LATENCY: SearchGoal = { objective: 'latency', regions: 0, layersPerRegion: 0 };
 
 export class RegionSearch {
   private readonly input: SearchInput;
-  private readonly size: StepSize;
-  private readonly programs = new Map<string, RegionProgram>();
-  private readonly costs = new Map<string, number>();
-  private readonly found = new Map<string, Candidates>();
+  private readonly candidates: Candidates;
+  private readonly goal: SearchGoal;
+  private readonly groupings: readonly Grouping[];
 
-  constructor(input: SearchInput) {
+  constructor(input: SearchInput, goal: SearchGoal = LATENCY) {
     this.input = input;
-    this.size = { tokens: input.mode.kind === 'whole' ? input.mode.context : 1, context: input.mode.context };
+    this.goal = goal;
+    this.candidates = new Candidates(input);
+    if (input.stages.stages.length === 0) throw new Error('a model without stages has nothing to place');
+    this.groupings = groupingsOf(input.stages, goal);
   }
 
   run(): SearchResult {
-    let best: Found | undefined;
-    let noFit: NoFit | undefined;
-    for (const groups of this.groupings()) {
-      const result = this.solve(groups);
-      if ('found' in result) {
-        if (best === undefined || result.found.cycles < best.cycles) best = result.found;
-      } else noFit = result.noFit; // the last grouping is one region of all cores: the plain question of capacity
-    }
-    if (best) return { found: best };
-    if (noFit) return { noFit };
-    throw new Error('a model without stages has nothing to place');
+    const found = this.goal.objective === 'latency' ? this.fastest() : this.mostTokens();
+    return found === undefined ? { noFit: this.closest() } : { found };
   }
 
-  /** Every stage its own region; runs of equal stages in chunks of 2, 3, 4, 6, 8 ..; all stages in one region. */
-  private groupings(): number[][][] {
-    const { stages } = this.input.stages;
-    const longest = longestRun(stages.map((s) => s.template));
-    const chunks = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80].filter((k) => k <= longest);
-    if (!chunks.includes(longest)) chunks.push(longest);
-    const all = [stages.map((_, i) => i)];
-    return [
-      ...chunks.map((k) =>
-        chunked(
-          stages.map((s) => s.template),
-          k,
-        ),
-      ),
-      ...(stages.length > 1 ? [all] : []),
-    ];
+  private fastest(): Found | undefined {
+    const found = this.groupings.flatMap((grouping) => {
+      const arrangement = this.arrange(grouping, PRICES);
+      return arrangement === undefined ? [] : [{ arrangement, cycles: this.stepCycles(arrangement) }];
+    });
+    const least = found.reduce((n, { cycles }) => Math.min(n, cycles), Number.POSITIVE_INFINITY);
+    const busiest = ({ picks }: Arrangement): number => picks.reduce((n, c) => Math.max(n, c.busiest), 0);
+    const [best] = found
+      .filter(({ cycles }) => cycles <= least * NO_DIFFERENCE)
+      .sort((a, b) => busiest(a.arrangement) - busiest(b.arrangement) || a.cycles - b.cycles);
+    return best && this.found(best.arrangement, ONE);
   }
 
-  private solve(groups: readonly (readonly number[])[]): SearchResult {
-    const { stages, templates } = this.input.stages;
+  /** The stages' own cycles and those of the sends between regions. */
+  private stepCycles({ grouping, parts, picks, regions }: Arrangement): number {
+    const { stages, target } = this.input;
+    const sends = sendsOf({ stages, programs: this.programs(parts, picks), groups: grouping, regions }, target);
+    return [...picks, ...sends].reduce((n, { cycles }) => n + cycles, 0);
+  }
+
+  private programs(parts: readonly Part[], picks: readonly Candidate[]): RegionProgram[] {
+    return this.input.stages.templates.map((_, t) =>
+      this.candidates.program(t, picks[parts.findIndex((p) => p.templates.includes(t))].shape),
+    );
+  }
+
+  private found({ grouping, parts, picks }: Arrangement, copies: Copies): Found {
+    return { programs: this.programs(parts, picks), groups: grouping, copies };
+  }
+
+  /** The cheapest regions that find a place, at the first price of area at which some do. */
+  private arrange(
+    grouping: Grouping,
+    prices: readonly number[],
+    limit = this.input.target.sramBytes,
+  ): Arrangement | undefined {
     const { target } = this.input;
-    const parts = this.components(groups);
-    const choices: (readonly Candidate[])[] = [];
-    let closest: NoFit | undefined;
-    for (const part of parts) {
-      const { candidates, noFit } = this.candidates(part, groups);
-      if (candidates.length === 0) return { noFit: noFit as NoFit };
-      closest ??= noFit;
-      choices.push(candidates);
-    }
-    const partOf = (g: readonly number[]): number => parts.findIndex((p) => p.includes(stages[g[0]].template));
-    const regionsOf = parts.map((_, p) => groups.filter((g) => partOf(g) === p).length);
-    const shapeOf =
-      (picks: readonly Candidate[]) =>
-      (g: readonly number[]): RegionShape =>
-        picks[partOf(g)].shape;
-    for (const price of PRICES) {
-      const score = (c: Candidate, p: number): number => c.cycles + price * area(c.shape) * regionsOf[p];
+    const parts = partsOf(grouping, this.input.stages);
+    const fronts = parts.map((part) => this.candidates.front(part, limit, target));
+    if (fronts.some((front) => front.length === 0)) return undefined;
+    const tried = new Set<string>();
+    for (const price of prices) {
+      const score = (c: Candidate, p: number): number =>
+        c.cycles + price * coresOf(c, parts[p].regions, target) * parts[p].regions;
       // The best alone may not pack where a near one does: a few of each are tried together.
-      const near = choices.map((list, p) =>
+      const near = fronts.map((list, p) =>
         [...list].sort((x, y) => score(x, p) - score(y, p)).slice(0, TRIED_TOGETHER),
       );
       for (const picks of combinations(near, score)) {
-        const sizes = groups.map(shapeOf(picks));
-        if (sizes.reduce((n, s) => n + area(s), 0) > target.width * target.height) continue;
-        if (!placeSerpentine(sizes, target).fits) continue;
-        const programs = templates.map((_, t) => this.program(t, picks[parts.findIndex((p) => p.includes(t))].shape));
-        return { found: { programs, groups, cycles: picks.reduce((n, c) => n + c.cycles, 0) } };
+        const key = picks.map(({ shape }) => `${shape.width}x${shape.height}`).join();
+        if (tried.has(key)) continue;
+        tried.add(key);
+        const regions = this.place(grouping, parts, picks, target);
+        if (regions !== undefined) return { grouping, parts, picks, regions };
       }
     }
-    const smallest = choices.map((list) => cheapest(list, (c) => area(c.shape)));
-    const p = smallest.findIndex((c) => area(c.shape) === Math.max(...smallest.map((s) => area(s.shape))));
-    return { noFit: { reason: 'fabric', closest: this.describe(parts[p], smallest[p].shape, groups) } };
+    return undefined;
   }
 
-  /** Templates that meet in one region must have one shape: connected sets of templates. */
-  private components(groups: readonly (readonly number[])[]): number[][] {
-    const { stages, templates } = this.input.stages;
-    const parent = templates.map((_, i) => i);
-    const root = (t: number): number => (parent[t] === t ? t : root(parent[t]));
-    for (const group of groups)
-      for (const s of group) parent[root(stages[s].template)] = root(stages[group[0]].template);
-    const sets = new Map<number, number[]>();
-    for (const t of parent.keys()) sets.set(root(t), [...(sets.get(root(t)) ?? []), t]);
-    return [...sets.values()];
-  }
-
-  /** Shapes that fit, with their cycles; the one that comes closest where none does. */
-  private candidates(part: readonly number[], groups: readonly (readonly number[])[]): Candidates {
+  private place(
+    grouping: Grouping,
+    parts: readonly Part[],
+    picks: readonly Candidate[],
+    fabric: Target,
+  ): readonly Rect[] | undefined {
     const { stages } = this.input.stages;
-    // What a region holds decides, not where: most groupings hold the embedding and the head in the same way.
-    const held = groups
-      .filter((g) => part.includes(stages[g[0]].template))
-      .map((g) => g.map((s) => stages[s].template).join());
-    const key = `${part}/${[...new Set(held)].join(';')}`;
-    const known = this.found.get(key);
-    if (known !== undefined) return known;
-    const candidates: Candidate[] = [];
-    let closest: NoFit['closest'] | undefined;
-    for (const shape of this.shapes(part)) {
-      const found = this.describe(part, shape, groups);
-      if (closest === undefined || found.map.peakBytes < closest.map.peakBytes) closest = found;
-      if (found.map.peakBytes > this.input.target.sramBytes) continue;
-      const cycles = stages.reduce((n, s) => n + (part.includes(s.template) ? this.cost(s.template, shape) : 0), 0);
-      candidates.push({ shape, cycles });
-    }
-    const result: Candidates = { candidates, ...(closest ? { noFit: { reason: 'sram', closest } } : {}) };
-    this.found.set(key, result);
-    return result;
+    const sizes = grouping.map((g) => picks[parts.findIndex((p) => p.templates.includes(stages[g[0]].template))].shape);
+    return placeRegions(sizes, fabric);
   }
 
-  /** SRAM map of the region, among those that hold templates of `part`, that needs most. */
-  private describe(
-    part: readonly number[],
-    shape: RegionShape,
-    groups: readonly (readonly number[])[],
-  ): NoFit['closest'] {
-    const { stages } = this.input.stages;
-    let worst: NoFit['closest'] | undefined;
-    const seen = new Set<string>();
-    for (const group of groups) {
-      if (!part.includes(stages[group[0]].template)) continue;
-      const counts = new Map<number, number>();
-      for (const s of group) counts.set(stages[s].template, (counts.get(stages[s].template) ?? 0) + 1);
-      const key = [...counts].join(';');
-      if (seen.has(key)) continue;
-      seen.add(key);
-      const held = [...counts].map(([t, n]) => ({ program: this.program(t, shape), stageCount: n }));
-      const map = mapMemory(held, this.input.mode.batch, this.input.target);
-      if (worst === undefined || map.peakBytes > worst.map.peakBytes)
-        worst = { map, shape, stages: group.map((s) => stages[s].name) };
-    }
-    if (worst === undefined) throw new Error('templates without regions');
-    return worst;
-  }
-
-  /** A program names axes, not sizes: regions with the same head groups have the same ops and layouts. */
-  program(template: number, shape: RegionShape): RegionProgram {
-    const key = `${template}/${shape.groups}`;
-    let program = this.programs.get(key);
-    if (program === undefined) {
-      const { graph, roles, stages } = this.input;
-      const exemplar = stages.stages[stages.templates[template].exemplar];
-      program = mapStage(graph, roles, exemplar, shape, this.size, this.input.options);
-      this.programs.set(key, program);
-    }
-    return { ...program, shape };
-  }
-
-  private cost(template: number, shape: RegionShape): number {
-    const key = `${template}/${shape.width}x${shape.height}/${shape.groups}`;
-    let cycles = this.costs.get(key);
-    if (cycles === undefined) {
-      cycles = costProgram(this.program(template, shape), this.input.target).reduce((n, c) => n + c.cycles, 0);
-      this.costs.set(key, cycles);
-    }
-    return cycles;
-  }
-
-  /** Sides up to the fabric's, not more than 5:1, columns a multiple of head groups where there is attention. */
-  private shapes(part: readonly number[]): RegionShape[] {
-    const { width, height } = this.input.target;
-    const heads = this.headGroups(part);
-    const shapes: RegionShape[] = [];
-    const reach = this.reach(part);
-    for (const w of SIDES.filter((s) => s <= Math.min(width, reach)).concat(
-      SIDES.includes(width) || width > reach ? [] : [width],
-    )) {
-      for (const h of SIDES.filter((s) => s <= Math.min(height, reach)).concat(
-        SIDES.includes(height) || height > reach ? [] : [height],
-      )) {
-        if (w > 5 * h || h > 5 * w) continue;
-        const groups = heads.find((g) => w % g === 0) ?? 1;
-        shapes.push({ width: w, height: h, groups });
+  /** Copies of the model in equal blocks of the fabric: most tokens per cycle over all of them. */
+  private mostTokens(): Found | undefined {
+    const { target } = this.input;
+    const plans = this.groupings.flatMap((grouping) => this.deadlines(grouping));
+    const options = plans.flatMap((plan) =>
+      blocks(target).flatMap(({ copies, width, height }) => {
+        const area = width * height;
+        const first = plan.steps.find(
+          ({ cores, picks }) =>
+            cores <= area && picks.every(({ shape }) => shape.width <= width && shape.height <= height),
+        );
+        return first === undefined ? [] : [{ plan, copies, rate: (copies.columns * copies.rows) / first.deadline }];
+      }),
+    );
+    options.sort((a, b) => b.rate - a.rate);
+    let best: { readonly found: Found; readonly rate: number } | undefined;
+    for (const { plan, copies, rate } of options.slice(0, MOST_PACKED)) {
+      // `rate` takes the packing to be perfect: what comes after cannot be better.
+      if (best !== undefined && rate <= best.rate) break;
+      const block = blockOf(target, copies);
+      for (const { deadline, cores, picks } of plan.steps) {
+        if (cores > block.width * block.height) continue;
+        const regions = this.place(plan.grouping, plan.parts, picks, block);
+        if (regions === undefined) continue;
+        const actual = (1 + replicasOf(regions, target, copies).length) / deadline;
+        if (best === undefined || actual > best.rate)
+          best = { found: this.found({ ...plan, picks, regions }, copies), rate: actual };
+        break;
       }
     }
-    return shapes;
+    return best?.found;
   }
 
-  /** Divisors of the number of KV heads, largest first. */
-  private headGroups(part: readonly number[]): number[] {
-    const { graph, stages } = this.input;
-    const counts = part.flatMap((t) =>
-      stages.stages[stages.templates[t].exemplar].ops.flatMap((at) =>
-        graph.ops[at].kind === 'wafc.attention' ? [graph.ops[at].attrs.kvHeads as number] : [],
-      ),
-    );
-    const common = counts.reduce((a, b) => gcd(a, b), counts[0] ?? 1);
-    return Array.from({ length: common }, (_, i) => common - i).filter((g) => common % g === 0);
+  /** The smallest regions that keep each deadline, tightest first. */
+  private deadlines(grouping: Grouping): {
+    readonly grouping: Grouping;
+    readonly parts: readonly Part[];
+    readonly steps: readonly {
+      readonly deadline: number;
+      readonly cores: number;
+      readonly picks: readonly Candidate[];
+    }[];
+  }[] {
+    const { target, stages } = this.input;
+    const parts = partsOf(grouping, stages);
+    const fronts = parts.map((part) => this.candidates.front(part, target.sramBytes, target));
+    if (fronts.some((front) => front.length === 0)) return [];
+    const slowest = fronts.reduce((n, front) => Math.max(n, front[front.length - 1].busiest), 0);
+    const steps = [];
+    let before = 0;
+    for (let deadline = fronts.reduce((n, front) => Math.max(n, front[0].busiest), 0); ; deadline *= DEADLINE_STEP) {
+      // A front runs from fast and large to slow and small.
+      const picks = fronts.map((front) => front.findLast((c) => c.busiest <= deadline) ?? front[0]);
+      const cores = picks.reduce((n, c, p) => n + c.cores * parts[p].regions, 0);
+      const kept = picks.reduce((n, c) => Math.max(n, c.busiest), 0);
+      if (cores !== before) steps.push({ deadline: kept, cores, picks });
+      before = cores;
+      if (deadline >= slowest) return [{ grouping, parts, steps }];
+    }
   }
 
-  /** Beyond the widest dim a side only adds hops. */
-  private reach(part: readonly number[]): number {
-    const { graph, stages } = this.input;
-    const dims = part.flatMap((t) =>
-      stages.stages[stages.templates[t].exemplar].weights.flatMap((v) => graph.constants.get(v)?.shape ?? []),
-    );
-    return Math.max(2, ...dims);
+  /** Of all arrangements that the fabric has room for, the one whose fullest core needs least. */
+  private closest(): NoFit {
+    let best: { readonly arrangement: Arrangement; readonly need: number } | undefined;
+    for (const grouping of this.groupings) {
+      let low = this.input.target.sramBytes;
+      let high = best === undefined ? low * 2 : best.need - 1;
+      let arrangement = this.arrange(grouping, SMALLEST, high);
+      for (; best === undefined && arrangement === undefined && high < MOST_BYTES; low = high, high *= 2)
+        arrangement = this.arrange(grouping, SMALLEST, high * 2);
+      if (arrangement === undefined) continue;
+      best = { arrangement, need: this.need(arrangement) };
+      while (best.need - low > low / 256) {
+        const middle = Math.floor((low + best.need) / 2);
+        const tighter = this.arrange(grouping, SMALLEST, middle);
+        if (tighter === undefined) low = middle;
+        else best = { arrangement: tighter, need: this.need(tighter) };
+      }
+    }
+    const { stages } = this.input.stages;
+    if (best !== undefined) {
+      const { grouping, parts, picks } = best.arrangement;
+      return { reason: 'sram', closest: this.fullest(grouping, parts, picks) };
+    }
+    // Only regions that were asked for can be too many for the fabric.
+    const grouping = this.groupings[0];
+    const shape = { width: 1, height: 1, groups: 1 };
+    const map = this.candidates.memory(heldBy(grouping[0], stages), shape);
+    return { reason: 'fabric', closest: { map, shape, stages: grouping[0].map((s) => stages[s].name) } };
+  }
+
+  private need({ parts, picks }: Arrangement): number {
+    return parts.reduce((n, part, p) => Math.max(n, this.candidates.peak(part, picks[p].shape)), 0);
+  }
+
+  private fullest(grouping: Grouping, parts: readonly Part[], picks: readonly Candidate[]): NoFit['closest'] {
+    const { stages } = this.input.stages;
+    const regions = grouping.map((group) => {
+      const { shape } = picks[parts.findIndex((p) => p.templates.includes(stages[group[0]].template))];
+      return {
+        map: this.candidates.memory(heldBy(group, stages), shape),
+        shape,
+        stages: group.map((s) => stages[s].name),
+      };
+    });
+    return regions.reduce((a, b) => (b.map.peakBytes > a.map.peakBytes ? b : a));
   }
 }
 
-/** Sides tried: dense where regions are small, then steps of about a fifth; several multiples of 8 that divide 750 columns well. */
-const SIDES = [
-  1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80, 96, 120, 128, 144, 160, 184, 208, 248, 288, 320,
-  360, 420, 480, 512, 576, 640, 750, 896, 1160,
-];
 /** Cycles per core of area; 0 first: area costs nothing while there is enough. */
 const PRICES = [0, ...Array.from({ length: 40 }, (_, i) => 1e-4 * 1.6 ** i)];
-
+/**
+ * The estimate is known to 5 % at best, so a smaller difference in latency decides nothing: prompts and further
+ * sequences do, which move at the pace of the busiest region.
+ */
+const NO_DIFFERENCE = 1.05;
+/** Only area counts. */
+const SMALLEST = [1e12];
 /** Shapes of each part that are tried in all combinations. */
-const TRIED_TOGETHER = 6;
+const TRIED_TOGETHER = 4;
+const DEADLINE_STEP = 1.03;
+/** Copies and groupings that are packed in earnest. */
+const MOST_PACKED = 64;
+const MOST_BLOCKS = 64;
+const MOST_BYTES = 2 ** 40;
+
+/** Cores that a region takes of the fabric when many like it stand side by side: what a shelf of them cannot use counts. */
+function coresOf({ shape, cores }: Candidate, regions: number, { width, height }: Target): number {
+  if (regions === 1) return cores;
+  const across = (shape.height * width) / Math.max(1, Math.floor(width / shape.width));
+  const down = (shape.width * height) / Math.max(1, Math.floor(height / shape.height));
+  return Math.min(across, down);
+}
+
+/** Ways to cut the fabric into equal blocks that are not more than twice as oblong as it is. */
+function blocks(fabric: Target): { readonly copies: Copies; readonly width: number; readonly height: number }[] {
+  const found = [];
+  for (let columns = 1; columns <= Math.min(MOST_BLOCKS, fabric.width); columns++)
+    for (let rows = 1; rows <= Math.min(MOST_BLOCKS, fabric.height); rows++) {
+      if (columns > 2 * rows || rows > 2 * columns) continue;
+      const { width, height } = blockOf(fabric, { columns, rows });
+      found.push({ copies: { columns, rows }, width, height });
+    }
+  return found;
+}
 
 /** One pick of each list, best sum first. */
 function combinations(
@@ -277,38 +297,4 @@ function combinations(
     .map((picks) => ({ picks, sum: sum(picks) }))
     .sort((x, y) => x.sum - y.sum)
     .map(({ picks }) => picks);
-}
-
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
-const area = ({ width, height }: RegionShape): number => width * height;
-
-function cheapest(list: readonly Candidate[], cost: (c: Candidate) => number): Candidate {
-  return list.reduce((best, c) => (cost(c) < cost(best) ? c : best));
-}
-
-function longestRun(templates: readonly number[]): number {
-  let longest = 0;
-  let run = 0;
-  for (const [i, t] of templates.entries()) {
-    run = i > 0 && templates[i - 1] === t ? run + 1 : 1;
-    longest = Math.max(longest, run);
-  }
-  return longest;
-}
-
-/** Runs of equal templates in chunks of `k`, as even as possible. */
-function chunked(templates: readonly number[], k: number): number[][] {
-  const groups: number[][] = [];
-  for (let i = 0; i < templates.length; ) {
-    let end = i;
-    while (end < templates.length && templates[end] === templates[i]) end++;
-    const chunks = Math.ceil((end - i) / k);
-    for (let c = 0; c < chunks; c++) {
-      const from = i + Math.floor((c * (end - i)) / chunks);
-      const to = i + Math.floor(((c + 1) * (end - i)) / chunks);
-      groups.push(Array.from({ length: to - from }, (_, j) => from + j));
-    }
-    i = end;
-  }
-  return groups;
 }

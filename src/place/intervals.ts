@@ -1,4 +1,4 @@
-/** Offsets for buffers that live for a time: first fit, largest first (as TVM's and TFLite's arena planners do). */
+/** Offsets for buffers that live for a time: first fit, largest first and in other orders (as TVM's and TFLite's arena planners do). */
 
 export interface Interval {
   readonly bytes: number;
@@ -6,11 +6,30 @@ export interface Interval {
   readonly live: readonly [number, number];
 }
 
+/** Orders of placing: none is best for all; the tightest result is taken, the first among equals. */
+const ORDERS: readonly ((a: Interval, b: Interval) => number)[] = [
+  (a, b) => b.bytes - a.bytes,
+  (a, b) => lengthOf(b) - lengthOf(a) || b.bytes - a.bytes,
+  (a, b) => b.bytes * lengthOf(b) - a.bytes * lengthOf(a),
+];
+
+const lengthOf = ({ live }: Interval): number => live[1] - live[0] + 1;
+
 /** An offset for each of `items`, multiples of `align`, such that no two that live at the same time overlap. */
 export function assignOffsets(items: readonly Interval[], align: number): number[] {
-  const order = [...items.keys()].sort(
-    (a, b) => items[b].bytes - items[a].bytes || items[a].live[0] - items[b].live[0] || a - b,
+  const top = (offsets: readonly number[]): number => offsets.reduce((n, at, i) => Math.max(n, at + items[i].bytes), 0);
+  const found = ORDERS.map((order) =>
+    firstFit(
+      items,
+      [...items.keys()].sort((a, b) => order(items[a], items[b]) || items[a].live[0] - items[b].live[0] || a - b),
+      align,
+    ),
   );
+  return found.reduce((best, next) => (top(next) < top(best) ? next : best));
+}
+
+/** Each item in turn at the lowest offset that is free for as long as it lives. */
+function firstFit(items: readonly Interval[], order: readonly number[], align: number): number[] {
   const offsets = items.map(() => 0);
   /** Placed so far, by offset. */
   const placed: number[] = [];

@@ -1,0 +1,215 @@
+/**
+ * Shapes of regions, priced: cycles and SRAM of every template on every shape worth trying. What a region holds of a
+ * template grows with its stages by the same bytes each, so a shape is priced once for all groupings.
+ */
+import { costProgram } from '../cost/program.ts';
+import { tileBytes } from '../cost/tile.ts';
+import { elementCount } from '../ir/constant.ts';
+import type { IoRole, RunMode, Stages } from '../ir/facts.ts';
+import type { Graph } from '../ir/graph.ts';
+import type { RegionProgram, RegionShape } from '../ir/program.ts';
+import type { Target } from '../ir/target.ts';
+import { alignUp } from '../place/intervals.ts';
+import { mapMemory, type MemoryMap } from '../place/memory.ts';
+import { sidesOf } from './sides.ts';
+import { type MapOptions, mapStage, type StepSize } from './stage-mapper.ts';
+
+export interface SearchInput {
+  readonly graph: Graph;
+  readonly roles: ReadonlyMap<string, IoRole>;
+  readonly stages: Stages;
+  readonly mode: RunMode;
+  readonly target: Target;
+  readonly options?: MapOptions;
+}
+
+/** How many stages of each template a region holds: template -> stages. */
+export type Held = ReadonlyMap<number, number>;
+
+/** Templates that meet in one region share a shape; `held`: what their regions hold, each way once. */
+export interface Part {
+  readonly templates: readonly number[];
+  readonly held: readonly Held[];
+  /** Regions of this part. */
+  readonly regions: number;
+}
+
+export interface Candidate {
+  readonly shape: RegionShape;
+  readonly cores: number;
+  /** Cycles of one step through every stage of the part's templates. */
+  readonly cycles: number;
+  /** Cycles of one step through the stages of the part's busiest region. */
+  readonly busiest: number;
+}
+
+interface Sized {
+  readonly shape: RegionShape;
+  /** Bytes that one stage keeps, by template of the part. */
+  readonly resident: readonly number[];
+}
+
+/** Sides are at most this much apart. */
+const MOST_OBLONG = 16;
+
+export class Candidates {
+  private readonly input: SearchInput;
+  private readonly size: StepSize;
+  private readonly programs = new Map<string, RegionProgram>();
+  private readonly sizes = new Map<string, readonly Sized[]>();
+  private readonly costs = new Map<string, number>();
+  private readonly scratch = new Map<string, number>();
+  private readonly fronts = new Map<string, readonly Candidate[]>();
+
+  constructor(input: SearchInput) {
+    this.input = input;
+    this.size = { tokens: input.mode.kind === 'whole' ? input.mode.context : 1, context: input.mode.context };
+  }
+
+  /** A program names axes, not sizes: regions with the same head groups have the same ops and layouts. */
+  program(template: number, shape: RegionShape): RegionProgram {
+    const key = `${template}/${shape.groups}`;
+    let program = this.programs.get(key);
+    if (program === undefined) {
+      const { graph, roles, stages } = this.input;
+      const exemplar = stages.stages[stages.templates[template].exemplar];
+      program = mapStage(graph, roles, exemplar, shape, this.size, this.input.options);
+      this.programs.set(key, program);
+    }
+    return { ...program, shape };
+  }
+
+  /**
+   * Shapes on `fabric` whose fullest core needs at most `limit` bytes, and that no other one beats in both cycles and
+   * cores; fastest first.
+   */
+  front(part: Part, limit: number, fabric: Pick<Target, 'width' | 'height'>): readonly Candidate[] {
+    const held = part.held.map((h) => [...h].join(';')).join('|');
+    const key = `${part.templates}/${held}/${limit}/${fabric.width}x${fabric.height}`;
+    const known = this.fronts.get(key);
+    if (known !== undefined) return known;
+    const { target, stages } = this.input;
+    const fixed = target.reservedCodeBytes + target.reservedStackBytes;
+    const counts = part.templates.map((t) => stages.stages.filter((s) => s.template === t).length);
+    const sum = (h: Held, of: readonly number[]): number =>
+      part.templates.reduce((n, t, i) => n + (h.get(t) ?? 0) * of[i], 0);
+    const most = (of: readonly number[]): number => part.held.reduce((n, h) => Math.max(n, sum(h, of)), 0);
+    const open = this.sized(part, fabric)
+      .filter(({ resident }) => fixed + most(resident) <= limit)
+      .map(({ shape }): Candidate => {
+        const cycles = part.templates.map((t) => this.cycles(t, shape));
+        return {
+          shape,
+          cores: shape.width * shape.height,
+          cycles: cycles.reduce((n, c, i) => n + c * counts[i], 0),
+          busiest: most(cycles),
+        };
+      })
+      .sort((a, b) => a.cycles - b.cycles || a.cores - b.cores);
+    const front: Candidate[] = [];
+    let least = Number.POSITIVE_INFINITY;
+    for (const candidate of open) {
+      if (candidate.cores >= least || this.peak(part, candidate.shape) > limit) continue;
+      least = candidate.cores;
+      front.push(candidate);
+    }
+    this.fronts.set(key, front);
+    return front;
+  }
+
+  /** Bytes of the fullest core of the part's fullest region. */
+  peak(part: Part, shape: RegionShape): number {
+    return part.held.reduce((n, h) => Math.max(n, this.peakOf(h, shape)), 0);
+  }
+
+  /** SRAM map of a region that holds `held`. */
+  memory(held: Held, shape: RegionShape): MemoryMap {
+    const { mode, target } = this.input;
+    const programs = [...held].map(([t, stageCount]) => ({ program: this.program(t, shape), stageCount }));
+    return mapMemory(programs, mode.batch, target);
+  }
+
+  /** Stages of one template take turns in the same scratch, and each keeps the same bytes. */
+  private peakOf(held: Held, shape: RegionShape): number {
+    if (held.size !== 1) return this.memory(held, shape).peakBytes;
+    const [[template, count]] = held;
+    const key = `${template}/${shape.width}x${shape.height}/${shape.groups}`;
+    let one = this.scratch.get(key);
+    if (one === undefined) {
+      one = this.memory(new Map([[template, 1]]), shape).peakBytes;
+      this.scratch.set(key, one);
+    }
+    return one + (count - 1) * this.resident(this.program(template, shape));
+  }
+
+  /** Bytes that a stage keeps on the fullest core, each buffer aligned, as mapMemory lays them. */
+  private resident({ tensors, shape }: RegionProgram): number {
+    const { mode, target } = this.input;
+    let bytes = 0;
+    for (const tensor of tensors) {
+      if (tensor.role !== 'weight' && tensor.role !== 'state') continue;
+      const own = alignUp(tileBytes(tensor, shape), target.alignBytes);
+      bytes += tensor.role === 'state' ? own * mode.batch : own;
+    }
+    return bytes;
+  }
+
+  /** Cycles of one step through one stage. */
+  private cycles(template: number, shape: RegionShape): number {
+    const key = `${template}/${shape.width}x${shape.height}/${shape.groups}`;
+    let cycles = this.costs.get(key);
+    if (cycles === undefined) {
+      cycles = costProgram(this.program(template, shape), this.input.target).reduce((n, c) => n + c.cycles, 0);
+      this.costs.set(key, cycles);
+    }
+    return cycles;
+  }
+
+  /** Every shape worth trying. */
+  private sized({ templates }: Part, fabric: Pick<Target, 'width' | 'height'>): readonly Sized[] {
+    const key = `${templates}/${fabric.width}x${fabric.height}`;
+    const known = this.sizes.get(key);
+    if (known !== undefined) return known;
+    const found = this.shapes(templates, fabric).map((shape): Sized => {
+      const resident = templates.map((t) => this.resident(this.program(t, shape)));
+      return { shape, resident };
+    });
+    this.sizes.set(key, found);
+    return found;
+  }
+
+  private shapes(templates: readonly number[], fabric: Pick<Target, 'width' | 'height'>): RegionShape[] {
+    const heads = this.headGroups(templates);
+    const [unit] = heads;
+    const programs = templates.map((t) => this.program(t, { width: unit, height: 1, groups: unit }));
+    const { widths, heights } = sidesOf(programs, unit, fabric);
+    const oblong = Math.max(MOST_OBLONG, fabric.width / fabric.height, fabric.height / fabric.width);
+    const most = programs.reduce((n, program) => Math.max(n, coresInUse(program)), 1);
+    return widths.flatMap((width) =>
+      heights
+        .filter((height) => width * height <= most && width <= oblong * height && height <= oblong * width)
+        .map((height) => ({ width, height, groups: heads.find((g) => width % g === 0) ?? 1 })),
+    );
+  }
+
+  /** Divisors of the number of KV heads, largest first: a group of columns holds whole heads. */
+  private headGroups(templates: readonly number[]): number[] {
+    const { graph, stages } = this.input;
+    const counts = templates.flatMap((t) =>
+      stages.stages[stages.templates[t].exemplar].ops.flatMap((at) =>
+        graph.ops[at].kind === 'wafc.attention' ? [graph.ops[at].attrs.kvHeads as number] : [],
+      ),
+    );
+    const common = counts.reduce((a, b) => gcd(a, b), counts[0] ?? 1);
+    return Array.from({ length: common }, (_, i) => common - i).filter((g) => common % g === 0);
+  }
+}
+
+/** More cores than this have nothing to hold: an element of the largest weight, or a position of a head, each. */
+const coresInUse = ({ tensors, shape }: RegionProgram): number =>
+  tensors.reduce((n, { role, shape: dims }) => {
+    if (role === 'weight') return Math.max(n, elementCount(dims));
+    return role === 'state' ? Math.max(n, dims[0] * shape.groups) : n;
+  }, 1);
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
