@@ -2,15 +2,19 @@
  * fold-constants: computes at compile time what does not depend on the inputs.
  *
  * Before  any graph.
- * After   no op has only constant inputs, and no integer op has a result that shape inference knows; views and
- *         float casts of weights are constants that still read the model's own bytes (no copy is made).
+ * After   no op has only constant inputs, and no integer op has a result that shape inference knows; views,
+ *         dequantizations and float casts of weights are constants that still read the model's own bytes (no copy is made).
  * Skips   results larger than `maxElements` that are not views, ops with bodies, random sources.
+ *
+ * Quantized weights stay codes. What is not a view of them makes them dense: a remark names the op.
  */
+import type { Diagnostic } from '../../src/diag/diagnostic.ts';
 import {
   bytesSource,
   type Constant,
   denseConstant,
   elementCount,
+  isQuantized,
   reshapeConstant,
   sliceConstant,
   transposeConstant,
@@ -18,11 +22,12 @@ import {
 import { isKnown } from '../../src/ir/dim.ts';
 import { isConstantAttr, isGraphAttr, type Op } from '../../src/ir/graph.ts';
 import type { ValueId } from '../../src/ir/ids.ts';
-import { isFloat } from '../../src/ir/types.ts';
+import { type DType, isFloat, type TensorType } from '../../src/ir/types.ts';
 import { runOp } from '../../src/exec/reference.ts';
 import { inferKnowledge } from '../../src/frontend/infer.ts';
 import { definePass } from '../../src/pass/pass.ts';
 import { pack } from '../../src/tensor/pack.ts';
+import { linearView } from '../../src/tensor/quantized-views.ts';
 import { readConstant } from '../../src/tensor/read.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 
@@ -34,7 +39,7 @@ export default definePass({
   preserves: [],
   numerics: 'exact',
   options: { maxElements: 4_194_304 },
-  run(program, { options, edit: begin, count }) {
+  run(program, { options, edit: begin, count, report }) {
     const { graph, values } = inferKnowledge(program.graph);
     const edit = begin(graph);
     const constants = new Map<ValueId, Constant>(graph.constants);
@@ -59,14 +64,15 @@ export default definePass({
       if (op.outputs.some((v) => v !== null && graph.types[v].dtype === 'string')) continue;
       const inputs = op.inputs.map((v) => (v === null ? undefined : constants.get(v)));
       if (op.inputs.some((v, i) => v !== null && inputs[i] === undefined)) continue;
-      const view = viewOf(op, inputs);
-      if (view) {
-        put(op.outputs[0] as ValueId, view);
+      const views = viewsOf(op, inputs, graph.types);
+      if (views) {
+        for (const [i, v] of op.outputs.entries()) if (v !== null) put(v, views[i]);
         continue;
       }
       const size = op.outputs.reduce((n, v) => n + (v === null ? 0 : sizeOf(graph.types[v].shape)), 0);
       const read = inputs.reduce((n, c) => n + (c ? elementCount(c.shape) : 0), 0);
       if (!(size <= options.maxElements && read <= 4 * options.maxElements)) continue;
+      if (inputs.some((c) => c && isQuantized(c))) report(densified(op, graph.names[op.outputs[0] as ValueId]));
       const results = runOp(
         op,
         inputs.map((c) => (c ? readConstant(c) : undefined)),
@@ -95,9 +101,42 @@ function shapeResult(
 const constantOf = (name: string, { dtype, shape, data }: Tensor): Constant =>
   denseConstant(dtype, shape, bytesSource(name, pack(dtype, data)));
 
+const densified = ({ kind, origin }: Op, name: string): Diagnostic => ({
+  code: 'compile/densified',
+  severity: 'remark',
+  message: `${kind} of quantized weights has no form with codes: ${name} is stored dense`,
+  node: origin.node,
+});
+
+/** All outputs as views of constants, without reading weights. */
+function viewsOf(
+  op: Op,
+  inputs: readonly (Constant | undefined)[],
+  types: readonly TensorType[],
+): readonly Constant[] | undefined {
+  if (op.kind === 'Split' && inputs[0] !== undefined && isQuantized(inputs[0])) return partsOf(op, inputs[0], types);
+  const view = viewOf(op, inputs, types);
+  return view && [view];
+}
+
+/** Split: slices as long as inference says. */
+function partsOf(op: Op, data: Constant, types: readonly TensorType[]): readonly Constant[] | undefined {
+  const { axis = 0 } = op.attrs as { axis?: number };
+  const at = axis < 0 ? axis + data.shape.length : axis;
+  const parts: Constant[] = [];
+  let start = 0;
+  for (const v of op.outputs) {
+    const extent = v === null ? undefined : types[v].shape[at];
+    if (typeof extent !== 'number') return undefined;
+    parts.push(sliceConstant(data, at, start, start + extent));
+    start += extent;
+  }
+  return parts;
+}
+
 /** Views of a constant without reading it. */
-function viewOf(op: Op, inputs: readonly (Constant | undefined)[]): Constant | undefined {
-  const [data] = inputs;
+function viewOf(op: Op, inputs: readonly (Constant | undefined)[], types: readonly TensorType[]): Constant | undefined {
+  const [data, scale, zero] = inputs;
   if (data === undefined) return undefined;
   const ints = (i: number): number[] | undefined => {
     const c = inputs[i];
@@ -108,7 +147,13 @@ function viewOf(op: Op, inputs: readonly (Constant | undefined)[]): Constant | u
     case 'Identity':
       return data;
     case 'Cast':
-      return castOf(op, data);
+      return castOf(data, types[op.outputs[0] as ValueId].dtype);
+    case 'DequantizeLinear':
+    case 'com.microsoft.DequantizeLinear': {
+      const { axis = 1, block_size: block = 0 } = op.attrs as { axis?: number; block_size?: number };
+      const form = { axis: axis < 0 ? axis + rank : axis, block };
+      return scale && linearView(data, scale, zero, form, types[op.outputs[0] as ValueId].dtype);
+    }
     case 'Transpose': {
       const perm = op.attrs.perm as readonly number[] | undefined;
       return transposeConstant(data, perm ?? data.shape.map((_, i) => rank - 1 - i));
@@ -141,8 +186,18 @@ function viewOf(op: Op, inputs: readonly (Constant | undefined)[]): Constant | u
   }
 }
 
-/** f16 or bf16 -> f32 is read as f32 from the bytes as they are; narrowing rounds, so it is computed. */
-function castOf(op: Op, data: Constant): Constant | undefined {
-  const widening = op.attrs.to === 1 && (data.dtype === 'f16' || data.dtype === 'bf16') && data.dtype === data.stored;
-  return widening ? { ...data, dtype: 'f32' } : undefined;
+/**
+ * f16 or bf16 -> f32 is read as f32 from the bytes as they are; narrowing rounds, so it is computed. Codes are decoded to
+ * f32 anyway: what is rounded to is a property of theirs.
+ */
+function castOf(data: Constant, to: DType): Constant | undefined {
+  const isNarrow = (dtype: DType): boolean => dtype === 'f16' || dtype === 'bf16';
+  if (isQuantized(data)) {
+    const { rounded } = data.quantization;
+    if (to === 'f32' || to === rounded) return { ...data, dtype: to };
+    return isNarrow(to) && rounded === 'f32'
+      ? { ...data, dtype: to, quantization: { ...data.quantization, rounded: to } }
+      : undefined;
+  }
+  return to === 'f32' && isNarrow(data.dtype) && data.dtype === data.stored ? { ...data, dtype: 'f32' } : undefined;
 }

@@ -9,7 +9,7 @@ import type { Coding } from '../ir/coding.ts';
 import { codesOf, type Constant, elementCount, groupCount, type Quantized } from '../ir/constant.ts';
 import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
-import { readElements, readPacked } from '../tensor/read.ts';
+import { readCodes } from '../tensor/codes.ts';
 import { blocksOf, digestOf, type TileSink, WHOLE_BYTES } from './tiles.ts';
 
 /** A part of a dim: what it has, where it begins, and its first group. */
@@ -115,21 +115,12 @@ interface Box {
 
 const ONE: Box = { row: 0, column: 0, rows: 1, columns: 1 };
 
-const RAW = { 2: 'u2', 4: 'u4' } as const;
-
-function planeOf(c: Constant, starts: readonly number[], sizes: readonly number[]): Plane {
-  const bits = DTYPE_BITS[c.stored];
-  const width = sizes[1];
-  const codes = codesOf(c);
-  if (bits === 2 || bits === 4) {
-    const { data } = readElements({ ...codes, dtype: RAW[bits], stored: RAW[bits] }, starts, sizes);
-    if (!(data instanceof Uint8Array)) throw new Error(`codes of ${bits} bits are read as bytes`);
-    return { constant: codes, bits, units: data, width };
-  }
-  const units = new Uint8Array(bytesFor(c.stored, elementCount(sizes)));
-  readPacked(codes, starts, sizes, units);
-  return { constant: codes, bits, units, width };
-}
+const planeOf = (c: Constant, starts: readonly number[], sizes: readonly number[]): Plane => ({
+  constant: codesOf(c),
+  bits: DTYPE_BITS[c.stored],
+  units: readCodes(c, starts, sizes),
+  width: sizes[1],
+});
 
 /** All of a table of scales or zero points; null where there is none. */
 const wholePlane = (c: Constant | number | undefined): Plane | null =>

@@ -27,6 +27,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'No --context was given, and the default does not fit the target; the longest power of two that does was taken.',
     fix: 'Nothing, if that is enough; else give --context, or choose a larger target.',
   },
+  'compile/densified': {
+    title: 'a quantized weight is stored dense',
+    why: 'The model computes with the weight before it multiplies (a scaling, a sum of two weights), and the result has no codes and scales of its own.',
+    fix: 'Fold the computation into the float weights before quantizing, or accept the larger weight.',
+  },
   'compile/full-cache': {
     title: 'every row of the cache is as long as the past',
     why: 'GroupQueryAttention takes the valid keys of each row of a batch (seqlens_k). A plan appends one position a step to all rows, so seqlens_k is past + new - 1 everywhere.',
@@ -131,6 +136,11 @@ export const COMPILE_CODES: CodeTable = {
     title: 'an op met a value that it does not allow',
     why: 'The types are right, but a value at run time is out of range: an index, a repeat count, a target shape.',
     fix: 'Look at the inputs fed: token ids beyond the vocabulary are the most common cause.',
+  },
+  'todo/group-order': {
+    title: 'quantized columns are not in the order of their groups',
+    why: 'MatMulNBits with g_idx gives each column the scale of any group (GPTQ with act-order and moving groups). Tiles hold a scale for runs of columns.',
+    fix: 'Quantize with static groups, which lose nothing and need no g_idx; compile the model that has them.',
   },
   'todo/op-form': {
     title: 'this form of the op is not supported yet',
