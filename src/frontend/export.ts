@@ -2,23 +2,21 @@
  * Graph -> ONNX: the model as compiled, for other runtimes and for Netron. Ops of ONNX's own domains only; wafc.* ops
  * have no ONNX form and are an error.
  */
-import type { Constant } from '../ir/constant.ts';
-import { elementCount, isContiguous } from '../ir/constant.ts';
+import { isQuantized } from '../ir/constant.ts';
 import { printDim } from '../ir/dim.ts';
 import { type AttrValue, type Graph, isConstantAttr, isGraphAttr, type Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
-import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import type {
   WritableAttribute,
   WritableFunction,
   WritableGraph,
   WritableModel,
   WritableNode,
-  WritableTensor,
   WritableValueInfo,
 } from '../onnx/writer.ts';
 import { opFor } from '../ops/registry.ts';
-import { readPacked } from '../tensor/read.ts';
+import { constantTensor } from './export-constant.ts';
+import { QuantizedExport } from './export-quantized.ts';
 
 /** IR 10 is the first whose nodes carry metadata; ai.onnx 21 belongs to it. */
 const MIN_IR = 8;
@@ -35,6 +33,7 @@ const FLOAT_ATTRIBUTES: ReadonlySet<string> = new Set(
 export function exportModel(graph: Graph, producer: string): WritableModel {
   const opsets = new Map<string, number>();
   collectOpsets(graph, opsets);
+  collectQuantized(graph, opsets);
   const versions = new Versions(opsets);
   const exported = exportGraph(graph, versions);
   const functions = [...versions.functions.values()];
@@ -62,9 +61,15 @@ class Versions {
     this.opsets = opsets;
   }
 
+  /** Of ai.onnx. */
+  get opset(): number {
+    return this.opsets.get('') ?? 1;
+  }
+
   /** The node, or the call of the function that stands for it. Bodies cannot be handed to a function. */
   node(node: WritableNode, op: Op): WritableNode {
     const domain = domainOf(op.kind);
+    if (node.domain !== domain) return node;
     const definedAt = (version: number): number | undefined => opFor(op.kind)?.since.findLast((v) => v <= version);
     const same = definedAt(op.version) === definedAt(this.opsets.get(domain) ?? op.version);
     if (same || Object.values(op.attrs).some(isGraphAttr)) return node;
@@ -111,11 +116,26 @@ function collectOpsets(graph: Graph, opsets: Map<string, number>): void {
   }
 }
 
+/** What the quantized constants need: ops of com.microsoft, and DequantizeLinear as of some opset. */
+function collectQuantized(graph: Graph, opsets: Map<string, number>): void {
+  const quantized = new QuantizedExport(graph);
+  if (quantized.usesMicrosoft) {
+    opsets.set('com.microsoft', opsets.get('com.microsoft') ?? 1);
+    opsets.set('', quantized.opset(opsets.get('') ?? 1));
+  }
+  for (const op of graph.ops)
+    for (const attr of Object.values(op.attrs)) if (isGraphAttr(attr)) collectQuantized(attr.graph, opsets);
+}
+
 function exportGraph(graph: Graph, versions: Versions): WritableGraph {
+  const quantized = new QuantizedExport(graph);
+  quantized.write(versions.opset);
+  const dense = [...graph.constants].filter(([, c]) => !isQuantized(c));
+  const nodes = graph.ops.map((op) => versions.node(quantized.node(op, exportNode(op, graph, versions)), op));
   return {
     name: graph.name,
-    nodes: graph.ops.map((op) => versions.node(exportNode(op, graph, versions), op)),
-    initializers: [...graph.constants].map(([v, c]) => exportConstant(graph.names[v], c)),
+    nodes: [...quantized.nodes, ...nodes],
+    initializers: [...dense.map(([v, c]) => constantTensor(graph.names[v], c)), ...quantized.initializers],
     inputs: graph.inputs.map((v) => valueInfo(graph, v)),
     outputs: graph.outputs.map((v) => valueInfo(graph, v)),
   };
@@ -147,7 +167,7 @@ function exportNode(op: Op, graph: Graph, versions: Versions): WritableNode {
 }
 
 function exportAttribute(name: string, value: AttrValue, versions: Versions): WritableAttribute {
-  if (isConstantAttr(value)) return { kind: 'tensor', value: exportConstant('', value) };
+  if (isConstantAttr(value)) return { kind: 'tensor', value: constantTensor('', value) };
   if (isGraphAttr(value)) return { kind: 'graph', value: exportGraph(value.graph, versions) };
   if (typeof value === 'string') return { kind: 'string', value };
   const isFloat = FLOAT_ATTRIBUTES.has(name);
@@ -159,31 +179,4 @@ function exportAttribute(name: string, value: AttrValue, versions: Versions): Wr
   return isFloat || numbers.some((v) => !Number.isInteger(v))
     ? { kind: 'floats', value: numbers }
     : { kind: 'ints', value: numbers };
-}
-
-/** A constant as an initializer: its own bytes where it is a whole source in order, else copied in pieces. */
-function exportConstant(name: string, constant: Constant): WritableTensor {
-  const { shape, stored: dtype, source } = constant;
-  const bytes = bytesFor(dtype, elementCount(shape));
-  if (isContiguous(constant)) {
-    const start = (constant.offset * DTYPE_BITS[dtype]) / 8;
-    if (start === 0 && source.byteLength === bytes) return { name, dtype, shape, source };
-    return {
-      name,
-      dtype,
-      shape,
-      source: { label: name, byteLength: bytes, read: (at, into) => source.read(start + at, into) },
-    };
-  }
-  const chunks = function* (): Generator<Uint8Array> {
-    const into = new Uint8Array(bytes);
-    readPacked(
-      constant,
-      shape.map(() => 0),
-      [...shape],
-      into,
-    );
-    yield into;
-  };
-  return { name, dtype, shape, source: { label: name, byteLength: bytes, chunks } };
 }

@@ -8,7 +8,7 @@ import { codesOf, type Constant, elementCount, isQuantized, type Quantized } fro
 import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import type { Blob } from '../plan/types.ts';
-import { readPacked } from '../tensor/read.ts';
+import { readConstant, readPacked } from '../tensor/read.ts';
 import { firstDifference } from './tile-bytes.ts';
 import { blocksOf } from './tile-blocks.ts';
 import { codedTileBytes } from './tile-sizes.ts';
@@ -50,12 +50,14 @@ export function compareCoded(
   }
   if (end !== blob.bytes) return { rule: 'C2', message: `expected tiles of ${blob.bytes} bytes, found ${end}` };
   const tables = tablesOf(constant, coding);
+  const flip = signBits(tensor, coding, constant);
   const differing: string[] = [];
   for (const { r0, r1, c0, c1 } of blocksOf(rows, cols, byRows, DTYPE_BITS[tensor.dtype])) {
     const sizes = [rows[r1] - rows[r0], cols[c1] - cols[c0]];
     if (sizes[0] * sizes[1] === 0) continue;
     const codes = new Uint8Array(bytesFor(constant.stored, sizes[0] * sizes[1]));
     readPacked(codesOf(constant), [rows[r0], cols[c0]], sizes, codes);
+    if (flip !== 0) for (let i = 0; i < codes.length; i++) codes[i] ^= flip;
     const wanted = { codes, row: rows[r0], col: cols[c0], width: sizes[1] };
     for (let r = r0; r < r1; r++)
       for (let c = c0; c < c1; c++) {
@@ -79,11 +81,12 @@ function codingMismatch({ dtype, shape }: ProgramTensor, coding: Coding, c: Cons
   if (!isQuantized(c)) return `expected ${dtype} codes with scales, found a dense ${c.stored}[${c.shape}]`;
   const { scales, zeros, block, phase, rounded } = c.quantization;
   const groups = (b: readonly number[]): string => shape.map((n, d) => Math.min(b[d], n + phase[d])).join(' x ');
+  const moved = signBits({ dtype }, coding, c) !== 0;
   const pairs: [what: string, expected: unknown, found: unknown][] = [
-    ['elements', `${dtype}[${shape}]`, `${c.stored}[${c.shape}]`],
+    ['elements', `${dtype}[${shape}]`, `${moved ? dtype : c.stored}[${c.shape}]`],
     ['scales of type', coding.scale, scales.stored],
     ['a scale of scales of type', coding.tensorScale, scales.quantization?.scales.stored ?? null],
-    ['zero points', coding.zero, typeof zeros === 'number' ? zeros : zeros.stored],
+    ['zero points', coding.zero, moved ? 0 : zeroOf(zeros, coding)],
     ['groups of', groups(coding.block), groups(block)],
     ['first groups short of', coding.phase.join(), phase.join()],
     ['values rounded to', coding.rounded, rounded],
@@ -91,6 +94,29 @@ function codingMismatch({ dtype, shape }: ProgramTensor, coding: Coding, c: Cons
   const wrong = pairs.find(([, expected, found]) => expected !== found);
   return wrong && `expected ${wrong[0]} ${String(wrong[1])}, found ${String(wrong[2])}`;
 }
+
+/** The type of the zero points; the number that all are, where the plan has one number. */
+function zeroOf(zeros: Constant | number, { zero }: Coding): unknown {
+  if (typeof zeros === 'number' || typeof zero !== 'number') return typeof zeros === 'number' ? zeros : zeros.stored;
+  const different = readConstant(zeros).data.find((z) => z !== zero);
+  return different ?? zero;
+}
+
+/**
+ * The sign bits of a byte of codes where the model has signed codes as unsigned ones around the middle, as MatMulNBits
+ * does: the same numbers with another first bit. 0 where codes are those of the plan.
+ */
+function signBits({ dtype }: Pick<ProgramTensor, 'dtype'>, { zero }: Coding, c: Quantized): number {
+  const bits = DTYPE_BITS[dtype];
+  const isMoved = dtype.startsWith('i') && c.stored === `u${bits}` && c.quantization.zeros === 2 ** (bits - 1);
+  return isMoved && zero === 0 ? (SIGNS.get(bits) ?? 0) : 0;
+}
+
+const SIGNS: ReadonlyMap<number, number> = new Map([
+  [8, 0x80],
+  [4, 0x88],
+  [2, 0xaa],
+]);
 
 /** All scales, the scale of scales, all zero points, as the model stores them: a byte or more each, or packed codes. */
 interface Table {
@@ -116,7 +142,9 @@ function tablesOf({ quantization: { scales, zeros } }: Quantized, coding: Coding
   return [
     table('its scales', scales, scales.shape[1]),
     ...(coding.tensorScale !== null && outer !== undefined ? [table('its scale of scales', outer, 0)] : []),
-    ...(typeof zeros === 'number' ? [] : [table('its zero points', zeros, zeros.shape[1])]),
+    ...(typeof zeros === 'number' || typeof coding.zero === 'number'
+      ? []
+      : [table('its zero points', zeros, zeros.shape[1])]),
   ];
 }
 
