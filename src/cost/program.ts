@@ -101,8 +101,9 @@ function compute(op: ComputeOp, place: Place): Cost {
     case 'attend':
       return attend(op, place);
     case 'embed':
+      return embed(op, place);
     case 'append':
-      return vector(place, op.op === 'append' ? op.x : op.out, COPY);
+      return vector(place, op.x, COPY);
     case 'unary':
       return vector(place, op.x, { passes: unaryPasses(op.fn), reads: 1 });
     case 'binary':
@@ -169,6 +170,15 @@ const vectorTerms = (cycles: number, { overhead }: Pick<Place, 'overhead'>): Cos
 function vector(place: Place, t: T, work: VectorWork): Cost {
   const cost = vectorOf(place, t, work);
   return made(vectorTerms(cost.cycles, place), cost);
+}
+
+/** A row is copied; of a table of codes it is unpacked on the way. */
+function embed(op: Extract<ComputeOp, { op: 'embed' }>, place: Place): Cost {
+  const { program, target } = place;
+  if (program.tensors[op.table].coding === undefined) return vector(place, op.out, COPY);
+  const { cycles, bound, boundBy } = vectorOf(place, op.out, COPY);
+  const unpack = tileElements(program.tensors[op.out], program.shape) / target.unpackPerCycle;
+  return made([...vectorTerms(cycles, place), { what: 'unpack', cycles: unpack }], { bound: bound + unpack, boundBy });
 }
 
 function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target, overhead }: Place): Cost {

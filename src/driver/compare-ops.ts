@@ -86,7 +86,10 @@ function boundsOf(plan: Plan): Map<string, number> {
 export function narrowest(plan: Plan): 'f32' | 'f16' | 'bf16' | 'other' {
   const types = new Set(
     plan.templates.flatMap(({ program }) =>
-      program.tensors.filter((t) => t.role !== 'input' && t.dtype !== 'u8').map((t) => t.dtype),
+      program.tensors
+        .filter((t) => t.role !== 'input' && (t.dtype !== 'u8' || t.coding !== undefined))
+        // Codes are decoded exactly: what rounds is the type of their values.
+        .map(({ coding, dtype }) => coding?.rounded ?? dtype),
     ),
   );
   if (types.has('bf16')) return 'bf16';

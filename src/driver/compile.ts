@@ -9,6 +9,7 @@ import { bindInput } from '../frontend/bind.ts';
 import { exportModel } from '../frontend/export.ts';
 import { importOnnx } from '../frontend/import.ts';
 import { inferTypes } from '../frontend/infer.ts';
+import { isQuantized } from '../ir/constant.ts';
 import { symbolsOf } from '../ir/dim.ts';
 import type { Fact, Program, With } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
@@ -103,10 +104,13 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     seed: args.seed,
     bindings: args.bindings,
   };
-  const watched: { lifted?: Program; bound?: Program; model: Graph } = { model: loaded.graph };
+  const watched: { lifted?: Program; bound?: Program; model: Graph; counted?: Graph } = { model: loaded.graph };
   const keepBound: Observer = ({ step, before, after }) => {
-    // What is placed is the float model; the plan's own model must be that one.
-    if (step?.pass.name === 'ingest-quantized' && after.graph !== before.graph) watched.model = after.graph;
+    // What is placed computes with float activations; the plan's own model must be that one.
+    if (step?.pass.name === 'ingest-quantized') {
+      if (after.graph !== before.graph) watched.model = after.graph;
+      if ([...after.graph.constants.values()].some(isQuantized)) watched.counted = after.graph;
+    }
     if (step.pass.name === 'bind-lengths') Object.assign(watched, { lifted: before, bound: after });
   };
   let program: Program;
@@ -140,7 +144,12 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       json: () => ({ schema: 'wafc.partial/1', fits: null }),
     };
   }
-  const draft = buildPlan(program as Planned, { generator: generator(), imported: loaded.graph, options });
+  const draft = buildPlan(program as Planned, {
+    generator: generator(),
+    imported: loaded.graph,
+    options,
+    ...(watched.counted ? { counted: watched.counted } : {}),
+  });
   const plan =
     args.output === undefined
       ? draft.plan

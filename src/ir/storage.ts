@@ -1,6 +1,7 @@
 /** What a constant takes when it is stored packed, and what its format is called. */
 import { type Constant, elementCount } from './constant.ts';
-import { bytesFor, DTYPE_BITS } from './types.ts';
+import type { ProgramTensor } from './program.ts';
+import { bytesFor, DTYPE_BITS, type DType } from './types.ts';
 
 /** Bytes of a constant when stored packed: codes, scales and zero points; of a dense one, its elements. */
 export function storedBytes({ shape, stored, quantization: q }: Constant): number {
@@ -21,15 +22,39 @@ export function bitsPerWeight(c: Constant): number {
  */
 export function formatName({ shape, stored, quantization: q }: Constant): string {
   if (q === undefined) return stored;
-  const grouped = q.block.findIndex((b, d) => b > 1 && b < shape[d]);
-  const group = grouped < 0 ? 0 : q.block[grouped];
-  if (stored === 'f4e2m1' && q.scales.dtype === 'f8e8m0') return 'mxfp4';
-  if (stored === 'f4e2m1' && q.scales.quantization !== undefined) return 'nvfp4';
-  if (stored.startsWith('f8') && q.scales.dtype === 'f8e8m0') return 'mxfp8';
-  if (stored === 'i8' && q.scales.dtype === 'f8e8m0') return 'mxint8';
-  const integer = /^[iu]\d+$/.test(stored);
-  const codes = integer ? `int${DTYPE_BITS[stored]}` : stored.replace(/^f8(e\dm\d).*/, '$1');
-  const single = q.block.every((b, d) => b >= shape[d]);
-  const spread = group > 0 ? `g${group}` : single ? 'tensor' : 'row';
-  return `${codes}:${spread}${typeof q.zeros === 'number' ? '' : ':asym'}`;
+  const { scales, zeros, block } = q;
+  const zero = typeof zeros === 'number' ? zeros : zeros.stored;
+  return nameOf(stored, shape, { scale: scales.stored, nested: scales.quantization !== undefined, zero, block });
 }
+
+/** The same of a weight of a region program. */
+export function codingName({ dtype, shape, coding }: Pick<ProgramTensor, 'dtype' | 'shape' | 'coding'>): string {
+  if (coding === undefined) return dtype;
+  const { scale, tensorScale, zero, block } = coding;
+  return nameOf(dtype, shape, { scale, nested: tensorScale !== null, zero, block });
+}
+
+interface Groups {
+  readonly scale: DType;
+  readonly nested: boolean;
+  readonly zero: DType | number;
+  readonly block: readonly number[];
+}
+
+function nameOf(stored: DType, shape: readonly number[], { scale, nested, zero, block }: Groups): string {
+  if (scale === 'f8e8m0' && stored in MICROSCALING) return MICROSCALING[stored] ?? stored;
+  if (stored === 'f4e2m1' && nested) return 'nvfp4';
+  const grouped = block.find((b, d) => b > 1 && b < shape[d]);
+  const codes = /^[iu]\d+$/.test(stored) ? `int${DTYPE_BITS[stored]}` : stored.replace(/^f8(e\dm\d).*/, '$1');
+  const single = block.every((b, d) => b >= shape[d]);
+  const spread = grouped !== undefined ? `g${grouped}` : single ? 'tensor' : 'row';
+  return `${codes}:${spread}${typeof zero === 'number' ? '' : ':asym'}`;
+}
+
+/** Blocks with a power of two as their scale, by their codes. */
+const MICROSCALING: Readonly<Partial<Record<DType, string>>> = {
+  f4e2m1: 'mxfp4',
+  f8e4m3fn: 'mxfp8',
+  f8e5m2: 'mxfp8',
+  i8: 'mxint8',
+};

@@ -20,6 +20,8 @@ export interface PlanOrigin {
   readonly generator: string;
   /** The graph as imported: what the model's digest is made of. */
   readonly imported: Graph;
+  /** Where parameters are counted, when not there: a quantized model counts weights, not scales and bytes. */
+  readonly counted?: Graph;
   readonly options: Readonly<Record<string, unknown>>;
 }
 
@@ -75,7 +77,7 @@ export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
   const plan: Plan = {
     schema: PLAN_SCHEMA,
     generator: origin.generator,
-    model: modelFacts(origin.imported),
+    model: modelFacts(origin.imported, origin.counted ?? origin.imported),
     options: origin.options,
     mode,
     target,
@@ -119,8 +121,8 @@ const io = ({ graph, roles }: Program, values: readonly ValueId[]): PlanIo[] =>
  * Name, digest, parameters and ops of the model. The digest is over the graph in canonical order with weights by name and
  * type, so that listing the same nodes in another order changes nothing; weights have digests of their own.
  */
-function modelFacts(graph: Graph): Plan['model'] {
-  const parameters = [...graph.constants.values()]
+function modelFacts(graph: Graph, counted: Graph): Plan['model'] {
+  const parameters = [...counted.constants.values()]
     .filter(({ dtype }) => dtype !== 'i64')
     .reduce((n, c) => n + elementCount(c.shape), 0);
   return {

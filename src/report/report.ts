@@ -7,7 +7,7 @@ import { elementCount } from '../ir/constant.ts';
 import type { Buffer } from '../ir/facts.ts';
 import { isCollective, type RegionProgram } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
-import { DTYPE_BITS } from '../ir/types.ts';
+import { codingName } from '../ir/storage.ts';
 import type { Plan } from '../plan/types.ts';
 import { usableCores } from '../target/cores.ts';
 import { type CollectiveCounts, countCollectives } from './collectives.ts';
@@ -133,7 +133,7 @@ export function buildReport(plan: Plan): Report {
     prefill: stream ? prefillFigures(plan, perStage) : null,
     encode: stream ? null : encodeFigures(plan),
     compression: {
-      weights: [...new Set(stages.flatMap((s) => s.weights.map((w) => w.dtype)))].sort().join('+'),
+      weights: weightFormats(plan),
       kv: kvType(programs),
       sparsity: 0,
       bitsPerWeight: bitsPerWeight(plan),
@@ -254,8 +254,18 @@ function kvType(programs: readonly RegionProgram[]): string | null {
   return types.length === 0 ? null : [...new Set(types)].sort().join('+');
 }
 
+/** Formats of the weights in the order of names: `f32+int4:g32`. */
+function weightFormats({ stages, templates }: Plan): string {
+  const formats = stages.flatMap(({ template, weights }) => {
+    const { program } = templates[template];
+    return weights.map((_, w) => codingName(program.tensors[program.weights[w]]));
+  });
+  return [...new Set(formats)].sort().join('+');
+}
+
+/** Bits of weights.bin an element: codes, scales, zero points and what fills them up to whole words. */
 function bitsPerWeight({ stages }: Plan): number {
   const weights = stages.flatMap((s) => s.weights);
   const elements = weights.reduce((n, w) => n + elementCount(w.shape), 0);
-  return elements === 0 ? 0 : weights.reduce((n, w) => n + elementCount(w.shape) * DTYPE_BITS[w.dtype], 0) / elements;
+  return elements === 0 ? 0 : weights.reduce((n, w) => n + w.bytes * 8, 0) / elements;
 }
