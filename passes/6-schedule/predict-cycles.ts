@@ -49,8 +49,9 @@ export default definePass({
     const sum = (key: 'cycles' | 'bound'): number =>
       stages.stages.reduce((n, s) => n + perTemplate[s.template].reduce((m, o) => m + o[key], 0), 0) +
       sends.reduce((n, s) => n + s[key], 0);
-    const along = (kind: Transport['kind']): number =>
-      routing.transports.reduce((n, t) => (t.kind === kind ? n + transportCost(t, target) : n), 0);
+    const perStage = stages.stages.map((s) => perTemplate[s.template].reduce((n, o) => n + o.cycles, 0));
+    const cyclesIn = waitForHost(routing, placement, { perStage, sends }, target);
+    const cyclesOut = routing.transports.reduce((n, t) => (t.kind === 'output' ? n + transportCost(t, target) : n), 0);
     const made = new Set(stages.stages.flatMap((s) => s.outputs));
     const hostInputs = new Map(
       stages.stages.flatMap((s) =>
@@ -83,10 +84,10 @@ export default definePass({
       host: {
         bytesIn: [...hostInputs.values()].reduce((a, b) => a + b, 0),
         bytesOut,
-        cyclesIn: along('input'),
-        cyclesOut: along('output'),
+        cyclesIn,
+        cyclesOut,
       },
-      cyclesPerStep: { calibrated: sum('cycles') + along('input') + along('output'), bound: sum('bound') },
+      cyclesPerStep: { calibrated: sum('cycles') + cyclesIn + cyclesOut, bound: sum('bound') },
     };
     return { ...program, schedule };
   },
@@ -109,6 +110,33 @@ function resetsOf({ classes }: Routing, templates: number): Map<number, number>[
     for (const [i, list] of phases.entries())
       for (const { op, loads } of list) resets[own[i]].set(op, (resets[own[i]].get(op) ?? 0) + loads.length);
   return resets;
+}
+
+/**
+ * Cycles that regions wait for values of the host, one after another: trees are fed one after another, too, and travel
+ * while earlier regions work.
+ */
+function waitForHost(
+  { transports }: Routing,
+  { regions }: Placement,
+  { perStage, sends }: { readonly perStage: readonly number[]; readonly sends: Schedule['sends'] },
+  target: Target,
+): number {
+  const arrival = new Map<number, number>();
+  let fed = 0;
+  for (const t of transports) {
+    if (t.kind !== 'input') continue;
+    for (const r of t.to ?? []) arrival.set(r, Math.max(arrival.get(r) ?? 0, fed + transportCost(t, target)));
+    fed += t.wavelets;
+  }
+  let [now, waited] = [0, 0];
+  for (const [r, { stages }] of regions.entries()) {
+    const wait = Math.max(0, (arrival.get(r) ?? 0) - now);
+    waited += wait;
+    now += wait + stages.reduce((n, s) => n + perStage[s], 0);
+    for (const send of sends) if (send.from === r) now += send.cycles;
+  }
+  return waited;
 }
 
 /** Sends go one after another; nothing could beat the shortest way between the regions. */

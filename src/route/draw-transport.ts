@@ -76,7 +76,7 @@ export function drawTree(regions: readonly Region[], fabric: Fabric, grid: Route
   const hops = isStraight
     ? drawStraightTree({ wants, ends, top, bottom, entry }, fabric, grid)
     : drawSearchedTree(wants, entry, fabric, grid);
-  return { algorithm: 'tree', flows: [grid.take()], senders: [], hops, depth: 1, sharing: 1 };
+  return { algorithm: 'tree', flows: [grid.take()], senders: [], hops: hops + 1, depth: 1, sharing: 1 };
 }
 
 interface TreePlan {
@@ -313,7 +313,7 @@ export function drawBus(bus: Bus, way: readonly Cell[], grid: RouteGrid, canTurn
   else grid.set(way[0], route('R', [out]));
   for (let i = 1; i + 1 < way.length; i++)
     grid.set(way[i], route(OPPOSITE[wayTo(way[i - 1], way[i])], [wayTo(way[i], way[i + 1])]));
-  let hops = line.cells.length - 1 + way.length;
+  let hops = line.cells.length - 1 + way.length - (to === null ? 0 : 1);
   if (to !== null) hops += drawFan(to, end, OPPOSITE[wayTo(way[way.length - 2], end)], grid);
   else if (way.length > 1) grid.set(end, route(OPPOSITE[wayTo(way[way.length - 2], end)], [off]));
   return {

@@ -39,8 +39,7 @@ export function crossingsOf(program: Routable): Crossing[] {
   for (const [s, stage] of stages.stages.entries())
     for (const [at, v] of stage.outputs.entries()) maker.set(v, { stage, at, region: home.get(s) ?? 0 });
 
-  const fromHost = new Map<ValueId, Carried>();
-  const hostRegions = new Set<number>();
+  const fromHost = new Map<ValueId, { readonly value: Carried; readonly regions: Set<number> }>();
   const sends = new Map<
     string,
     { from: number; to: number; values: Map<ValueId, Carried>; arrives: readonly MeshAxis[] }
@@ -52,8 +51,9 @@ export function crossingsOf(program: Routable): Crossing[] {
       if (input === null) continue;
       const made = maker.get(v);
       if (made === undefined) {
-        if (!fromHost.has(v)) fromHost.set(v, carried(stage, v, input.tensor));
-        hostRegions.add(to);
+        const known = fromHost.get(v) ?? { value: carried(stage, v, input.tensor), regions: new Set() };
+        fromHost.set(v, known);
+        known.regions.add(to);
         continue;
       }
       const t = programOf(made.stage).outputs[made.at];
@@ -72,14 +72,19 @@ export function crossingsOf(program: Routable): Crossing[] {
       ? []
       : [{ from: region, to: null, values: [carried(stage, v, t)], arrives: null }];
   });
-  const entering: Crossing[] =
-    fromHost.size === 0
-      ? []
-      : [{ from: null, to: [...hostRegions].sort((a, b) => a - b), values: [...fromHost.values()], arrives: [] }];
+  // Values that the same regions read travel together; those that the first region waits for come first.
+  const entering = new Map<string, { to: number[]; values: Carried[] }>();
+  for (const { value, regions } of fromHost.values()) {
+    const to = [...regions].sort((a, b) => a - b);
+    const group = entering.get(to.join()) ?? { to, values: [] };
+    group.values.push(value);
+    entering.set(to.join(), group);
+  }
+  const first = [...entering.values()].sort((a, b) => a.to[0] - b.to[0] || a.to.length - b.to.length);
   const passing = [...sends.values()]
     .sort((a, b) => a.from - b.from || a.to - b.to)
     .map(({ from, to, values, arrives }): Crossing => ({ from, to: [to], values: [...values.values()], arrives }));
-  return [...entering, ...passing, ...results];
+  return [...first.map((group): Crossing => ({ from: null, ...group, arrives: [] })), ...passing, ...results];
 }
 
 /** Axes that cut any dim of a tensor. */
