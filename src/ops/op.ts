@@ -8,6 +8,7 @@ import type { Dim } from '../ir/dim.ts';
 import type { Attrs, Graph } from '../ir/graph.ts';
 import type { DType, TensorType } from '../ir/types.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { View } from './support/move.ts';
 
 /** Typed access to attributes, with the defaults of the op at its version. Throws Diagnosed on a wrong kind. */
 export interface AttrReader {
@@ -66,6 +67,11 @@ export interface OpDef {
   /** For `view`: which inputs carry the data (default [0]); all, for Concat. */
   readonly dataInputs?: 'all' | readonly number[];
   infer(context: InferContext): Inferred;
+  /**
+   * Of ops whose outputs are strided views of input 0: those views, given what input 0 is itself a view of. Reads no
+   * element of input 0. Undefined where these strides would need a copy; dense ones never do.
+   */
+  view?(context: RunContext, source: View): readonly View[] | undefined;
   /** The reference kernel: ONNX semantics, f32 math for narrower floats. Throws Diagnosed on bad run-time values. */
   run(context: RunContext): readonly Tensor[];
 }

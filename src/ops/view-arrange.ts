@@ -4,10 +4,10 @@ import { rowMajor } from '../ir/constant.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import type { InferContext, RunContext } from './op.ts';
 import { normalAxis, printShape } from './support/axes.ts';
-import { broadcastNumbers, broadcastShapes, broadcastStrides } from './support/broadcast.ts';
+import { broadcastNumbers, broadcastShapes } from './support/broadcast.ts';
 import { badValue } from './support/fault.ts';
 import { lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
-import { copyView, defineView, moveTensors, moveView, reshaped } from './support/move.ts';
+import { copyView, defineStrided, defineView, moveTensors, moveView, reshaped } from './support/move.ts';
 
 const permOf = (context: InferContext | RunContext, rank: number): readonly number[] =>
   context.attrs.ints(
@@ -21,7 +21,7 @@ export function transposed(source: Tensor, perm: readonly number[]): Tensor {
   return moveView(source, { shape: perm.map((p) => source.shape[p]), strides: perm.map((p) => strides[p]), offset: 0 });
 }
 
-const transpose = defineView({
+const transpose = defineStrided({
   domain: '',
   name: 'Transpose',
   since: [1, 13, 21, 23, 24],
@@ -33,13 +33,13 @@ const transpose = defineView({
     }
     return { types: [{ dtype, shape: perm.map((p) => shape[p]) }] };
   },
-  run(context) {
-    const source = tensorAt(context, 0);
-    return [transposed(source, permOf(context, source.shape.length))];
+  view(context, { shape, strides, offset }) {
+    const perm = permOf(context, shape.length);
+    return [{ shape: perm.map((p) => shape[p]), strides: perm.map((p) => strides[p]), offset }];
   },
 });
 
-const expand = defineView({
+const expand = defineStrided({
   domain: '',
   name: 'Expand',
   since: [8, 13],
@@ -66,14 +66,15 @@ const expand = defineView({
     );
     return { types: [{ dtype, shape: out }] };
   },
-  run(context) {
-    const source = tensorAt(context, 0);
+  view(context, source) {
     const target = numbersAt(context, 1) ?? [];
     if (broadcastShapes(source.shape, target) === undefined) {
       badValue('Expand', `expected a target that [${source.shape}] broadcasts with, found [${target}]`);
     }
     const shape = broadcastNumbers(source.shape, target);
-    return [moveView(source, { shape, strides: broadcastStrides(source.shape, shape), offset: 0 })];
+    const added = shape.length - source.shape.length;
+    const strides = shape.map((_, d) => (d < added || source.shape[d - added] === 1 ? 0 : source.strides[d - added]));
+    return [{ shape, strides, offset: source.offset }];
   },
 });
 

@@ -6,7 +6,7 @@ import type { InferContext, RunContext } from './op.ts';
 import { mayEqual, normalAxis, printShape, splitAt } from './support/axes.ts';
 import { badValue } from './support/fault.ts';
 import { knownValues, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
-import { defineView, moveTensors, moveView } from './support/move.ts';
+import { defineStrided, defineView, moveTensors } from './support/move.ts';
 
 /** `extent` in `count` parts, all equal but for a smaller last one (Split 18). */
 function evenParts(extent: number, count: number): number[] {
@@ -31,7 +31,7 @@ function inferParts(context: InferContext, extent: Dim): readonly Dim[] {
   return Array.from({ length: wanted }, () => part ?? context.fresh('split'));
 }
 
-const split = defineView({
+const split = defineStrided({
   domain: '',
   name: 'Split',
   since: [1, 2, 11, 13, 18],
@@ -49,19 +49,18 @@ const split = defineView({
     }
     return { types: parts.map((part) => ({ dtype, shape: shape.map((n, d) => (d === axis ? part : n)) })) };
   },
-  run(context) {
-    const source = tensorAt(context, 0);
+  view(context, source) {
     const axis = normalAxis(context.attrs.int('axis', 0), source.shape.length);
     const given =
       context.version < 13 && context.attrs.has('split') ? context.attrs.ints('split') : numbersAt(context, 1);
     const parts = given ?? evenParts(source.shape[axis], context.attrs.int('num_outputs', context.outputCount));
-    const strides = rowMajor(source.shape);
+    const { strides } = source;
     let start = 0;
     return parts.map((part) => {
       const shape = source.shape.map((n, d) => (d === axis ? part : n));
-      const out = moveView(source, { shape, strides, offset: part === 0 ? 0 : start * strides[axis] });
+      const offset = source.offset + (part === 0 ? 0 : start * strides[axis]);
       start += part;
-      return out;
+      return { shape, strides, offset };
     });
   },
 });

@@ -1,10 +1,11 @@
 /** Views that keep the elements in order and only rename the dims: Reshape, Squeeze, Unsqueeze, Flatten, Identity. */
 import { type Dim, divDims, isKnown, printDim, productOf } from '../ir/dim.ts';
 import type { InferContext, RunContext } from './op.ts';
-import { knownDims, normalAxes, printShape } from './support/axes.ts';
+import { sizeOf } from '../tensor/tensor.ts';
+import { normalAxes, printShape } from './support/axes.ts';
 import { badValue } from './support/fault.ts';
-import { knownValues, lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
-import { defineView, reshaped } from './support/move.ts';
+import { knownValues, lengthOf, numbersAt, typeAt } from './support/inputs.ts';
+import { defineReshape } from './support/move.ts';
 
 /** Resolves 0 (copy) and -1 (the rest) of a Reshape target; dims may be symbolic. */
 function resolveTarget(
@@ -46,26 +47,25 @@ function inferReshape(context: InferContext) {
   return { types: [{ dtype, shape: Array.from({ length: rank }, () => context.fresh('reshape')) }] };
 }
 
-function runReshape(context: RunContext) {
-  const source = tensorAt(context, 0);
+function reshapeTo(context: RunContext, from: readonly number[]): readonly number[] {
   const allowZero = context.attrs.int('allowzero', 0) === 1;
   const target = context.version < 5 ? context.attrs.ints('shape') : (numbersAt(context, 1) ?? []);
-  const shape = target.map((n, d) => (n === 0 && !allowZero ? source.shape[d] : n));
-  const total = source.shape.reduce((a, b) => a * b, 1);
+  const shape = target.map((n, d) => (n === 0 && !allowZero ? from[d] : n));
+  const total = from.reduce((a, b) => a * b, 1);
   const open = shape.indexOf(-1);
   if (open >= 0) shape[open] = total / shape.reduce((a, b, d) => (d === open ? a : a * b), 1);
   if (shape.reduce((a, b) => a * b, 1) !== total || shape.some((n) => !Number.isInteger(n) || n < 0)) {
-    badValue('Reshape', `expected a target of ${total} elements as in [${source.shape}], found [${target}]`);
+    badValue('Reshape', `expected a target of ${total} elements as in [${from}], found [${target}]`);
   }
-  return [reshaped(source, shape)];
+  return shape;
 }
 
-const reshape = defineView({
+const reshape = defineReshape({
   domain: '',
   name: 'Reshape',
   since: [1, 5, 13, 14, 19, 21, 23, 24],
   infer: inferReshape,
-  run: runReshape,
+  shape: reshapeTo,
 });
 
 /** The axes of Squeeze and Unsqueeze: an attribute before 13, an input since; undefined when absent, null when unknown. */
@@ -85,7 +85,7 @@ function freshAfter(context: InferContext, sign: 1 | -1): Dim[] {
 const runAxes = (context: RunContext): readonly number[] | undefined =>
   context.version >= 13 ? numbersAt(context, 1) : context.attrs.has('axes') ? context.attrs.ints('axes') : undefined;
 
-const squeeze = defineView({
+const squeeze = defineReshape({
   domain: '',
   name: 'Squeeze',
   since: [1, 11, 13, 21, 23, 24],
@@ -100,18 +100,12 @@ const squeeze = defineView({
     }
     return { types: [{ dtype, shape: shape.filter((_, d) => !axes.includes(d)) }] };
   },
-  run(context) {
-    const source = tensorAt(context, 0);
+  shape(context, from) {
     const given = runAxes(context);
-    const axes = given ? normalAxes(given, source.shape.length) : source.shape.flatMap((n, d) => (n === 1 ? [d] : []));
-    const wide = axes.find((d) => source.shape[d] !== 1);
-    if (wide !== undefined) badValue('Squeeze', `expected 1 at axis ${wide}, found [${source.shape}]`);
-    return [
-      reshaped(
-        source,
-        source.shape.filter((_, d) => !axes.includes(d)),
-      ),
-    ];
+    const axes = given ? normalAxes(given, from.length) : from.flatMap((n, d) => (n === 1 ? [d] : []));
+    const wide = axes.find((d) => from[d] !== 1);
+    if (wide !== undefined) badValue('Squeeze', `expected 1 at axis ${wide}, found [${from}]`);
+    return from.filter((_, d) => !axes.includes(d));
   },
 });
 
@@ -123,7 +117,7 @@ function insertOnes<D extends Dim>(shape: readonly D[], axes: readonly number[])
   );
 }
 
-const unsqueeze = defineView({
+const unsqueeze = defineReshape({
   domain: '',
   name: 'Unsqueeze',
   since: [1, 11, 13, 21, 23, 24],
@@ -136,18 +130,16 @@ const unsqueeze = defineView({
     if (axes.length !== given.length) context.mismatch({ expected: 'distinct axes', found: `[${given}]` });
     return { types: [{ dtype, shape: insertOnes(shape, axes) }] };
   },
-  run(context) {
-    const source = tensorAt(context, 0);
+  shape(context, from) {
     const given = runAxes(context) ?? [];
-    const axes = normalAxes(given, source.shape.length + given.length);
-    return [reshaped(source, insertOnes(source.shape, axes))];
+    return insertOnes(from, normalAxes(given, from.length + given.length));
   },
 });
 
 /** Axis of Flatten: 0..rank, where rank itself is allowed; negative since 11. */
 const flattenAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
-const flatten = defineView({
+const flatten = defineReshape({
   domain: '',
   name: 'Flatten',
   since: [1, 9, 11, 13, 21, 23, 24],
@@ -160,20 +152,18 @@ const flatten = defineView({
     const at = flattenAxis(axis, shape.length);
     return { types: [{ dtype, shape: [productOf(shape.slice(0, at)), productOf(shape.slice(at))] }] };
   },
-  run(context) {
-    const source = tensorAt(context, 0);
-    const at = flattenAxis(context.attrs.int('axis', 1), source.shape.length);
-    const shape = knownDims([productOf(source.shape.slice(0, at)), productOf(source.shape.slice(at))]);
-    return [reshaped(source, shape ?? [])];
+  shape(context, from) {
+    const at = flattenAxis(context.attrs.int('axis', 1), from.length);
+    return [sizeOf(from.slice(0, at)), sizeOf(from.slice(at))];
   },
 });
 
-const identity = defineView({
+const identity = defineReshape({
   domain: '',
   name: 'Identity',
   since: [1, 13, 14, 16, 19, 21, 23, 24],
   infer: (context) => ({ types: [typeAt(context, 0)] }),
-  run: (context) => [tensorAt(context, 0)],
+  shape: (_, from) => from,
 });
 
 export const ops = [reshape, squeeze, unsqueeze, flatten, identity];

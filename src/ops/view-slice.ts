@@ -1,11 +1,10 @@
 /** Slice, with numpy's clamping; a length over symbols is given under the assumption that the slice is inside. */
 import { addDims, type Dim, isKnown, subDims } from '../ir/dim.ts';
-import { rowMajor } from '../ir/constant.ts';
 import type { InferContext, RunContext } from './op.ts';
 import { normalAxis } from './support/axes.ts';
 import { badValue } from './support/fault.ts';
-import { knownValues, lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
-import { defineView, moveView } from './support/move.ts';
+import { knownValues, lengthOf, numbersAt, typeAt } from './support/inputs.ts';
+import { defineStrided } from './support/move.ts';
 
 interface Cut<D extends Dim> {
   readonly axis: number;
@@ -96,23 +95,22 @@ function runCuts(context: RunContext, rank: number): readonly Cut<number>[] {
   return axes.map((axis, i) => ({ axis: normalAxis(axis, rank), start: starts[i], end: ends[i], step: steps[i] }));
 }
 
-const slice = defineView({
+const slice = defineStrided({
   domain: '',
   name: 'Slice',
   since: [1, 10, 11, 13],
   infer: inferSlice,
-  run(context) {
-    const source = tensorAt(context, 0);
+  view(context, source) {
     const shape = [...source.shape];
-    const strides = rowMajor(source.shape);
-    let offset = 0;
+    const strides = [...source.strides];
+    let { offset } = source;
     for (const { axis, ...cut } of runCuts(context, shape.length)) {
       const { first, count } = clampCut(shape[axis], cut);
       if (count > 0) offset += first * strides[axis];
       shape[axis] = count;
       strides[axis] *= cut.step;
     }
-    return [moveView(source, { shape, strides, offset })];
+    return [{ shape, strides, offset }];
   },
 });
 

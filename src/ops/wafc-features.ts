@@ -7,7 +7,7 @@ import { mapTensor, stored } from './support/elementwise.ts';
 import { dense, gemm } from './support/gemm.ts';
 import { wrapIndex } from './support/index.ts';
 import { tensorAt, typeAt } from './support/inputs.ts';
-import { defineView, moveTensors, moveView } from './support/move.ts';
+import { defineStrided, defineView, moveTensors } from './support/move.ts';
 import { sigmoid } from './support/special.ts';
 
 const DOMAIN = 'wafc';
@@ -159,7 +159,7 @@ const concat = defineView({
   },
 });
 
-const tokens = defineView({
+const tokens = defineStrided({
   domain: DOMAIN,
   name: 'tokens',
   since: [1],
@@ -168,12 +168,9 @@ const tokens = defineView({
     if (shape.length !== 3) context.mismatch({ input: 0, expected: '[B, S, F]', found: printShape(shape) });
     return { types: [{ dtype, shape: [shape[0], 1, shape[2]] }] };
   },
-  run(context) {
-    const x = tensorAt(context, 0);
-    const [batch, length, width] = x.shape;
+  view(context, { shape: [batch, length, width], strides, offset }) {
     const index = wrapIndex('wafc.tokens', context.attrs.int('index'), length);
-    const view = { shape: [batch, 1, width], strides: [length * width, 0, 1], offset: index * width };
-    return [moveView(x, view)];
+    return [{ shape: [batch, 1, width], strides, offset: offset + index * strides[1] }];
   },
 });
 

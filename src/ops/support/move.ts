@@ -3,12 +3,13 @@
  * rearrangements; and because a mover never looks at an element, the same kernel moves strings (as indices into a
  * pool) and, at compile time, symbolic dims: that is how shape code is propagated through every view op.
  */
+import { rowMajor } from '../../ir/constant.ts';
 import { isKnown, type Dim } from '../../ir/dim.ts';
 import type { TensorType } from '../../ir/types.ts';
 import { allocate, fromNumbers, sizeOf, type Tensor, type TensorData, tensor } from '../../tensor/tensor.ts';
-import { defineOp, type InferContext, type Inferred, type OpDef } from '../op.ts';
+import { defineOp, type InferContext, type Inferred, type OpDef, type RunContext } from '../op.ts';
 import { knownDims } from './axes.ts';
-import { knownValues } from './inputs.ts';
+import { knownValues, tensorAt } from './inputs.ts';
 
 /** Values of more elements than this are not shape code and are not propagated. */
 const MOST_VALUES = 4096;
@@ -85,6 +86,32 @@ export function moveTensors(
 export const moveView = (source: Tensor, view: View): Tensor =>
   moveTensors([source], view.shape, ([from], to) => copyView(from, view, to));
 
+/** All of a dense tensor. */
+export const denseView = (shape: readonly number[]): View => ({ shape, strides: rowMajor(shape), offset: 0 });
+
+/** The same elements, in the same order, under another shape; undefined where the strides of `source` do not allow it. */
+export function reshapedView({ shape, strides, offset }: View, to: readonly number[]): View | undefined {
+  if (sizeOf(to) === 0) return { ...denseView(to), offset };
+  const kept = shape.flatMap((n, d) => (n === 1 ? [] : [d]));
+  const out = to.map(() => 1);
+  // Runs of dims of equal size on both sides, outermost first: inside a run the old dims must lie as one.
+  for (let o = 0, t = 0; o < kept.length; ) {
+    const first = t;
+    let [have, wanted] = [shape[kept[o]], to[t]];
+    while (have !== wanted) {
+      if (wanted < have) wanted *= to[++t];
+      else {
+        if (strides[kept[o]] !== strides[kept[o + 1]] * shape[kept[o + 1]]) return undefined;
+        have *= shape[kept[++o]];
+      }
+    }
+    for (let d = t, step = strides[kept[o]]; d >= first; step *= to[d--]) out[d] = step;
+    o++;
+    t++;
+  }
+  return { shape: to, strides: out, offset };
+}
+
 /** The same elements under another shape; shares the data. */
 export const reshaped = (source: Tensor, shape: readonly number[]): Tensor => ({ ...source, shape });
 
@@ -132,6 +159,35 @@ export function movedValues(
   const outputs = def.run({ version, attrs, inputs, outputCount, runGraph });
   return { values: outputs.map((out) => Array.from(out.data, (i) => pool[i])) };
 }
+
+/** {@link defineView} of an op whose outputs are strided views of input 0. */
+export const defineStrided = (def: Omit<OpDef, 'trait' | 'run'> & { view: NonNullable<OpDef['view']> }): OpDef =>
+  defineView({
+    ...def,
+    run(context) {
+      const source = tensorAt(context, 0);
+      const views = def.view(context, denseView(source.shape)) ?? [];
+      return views.map((view) => moveView(source, view));
+    },
+  });
+
+/** {@link defineView} of an op that gives input 0 another shape: shares its data. */
+export const defineReshape = (
+  def: Omit<OpDef, 'trait' | 'run' | 'view'> & {
+    shape(context: RunContext, from: readonly number[]): readonly number[];
+  },
+): OpDef =>
+  defineView({
+    ...def,
+    run(context) {
+      const source = tensorAt(context, 0);
+      return [reshaped(source, def.shape(context, source.shape))];
+    },
+    view(context, source) {
+      const view = reshapedView(source, def.shape(context, source.shape));
+      return view && [view];
+    },
+  });
 
 /** `defineOp` for ops that only move elements: known values follow the op's own kernel. */
 export function defineView(def: Omit<OpDef, 'trait'>): OpDef {
