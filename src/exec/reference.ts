@@ -47,7 +47,7 @@ export function constantCache(limitBytes = CACHE_BYTES): ConstantCache {
 }
 
 /** Values of an enclosing run, by name. */
-type Scope = (name: string) => Tensor | undefined;
+export type Scope = (name: string) => Tensor | undefined;
 const noScope: Scope = () => undefined;
 
 /**
@@ -81,6 +81,16 @@ export function evaluate(
 /** Runs one op alone, for constant folding. Its bodies, if it has any, must not read outer values. */
 export function runOp(op: Op, inputs: readonly (Tensor | undefined)[]): Tensor[] {
   return runIn(op, inputs, { outer: noScope, options: { constants: constantCache() } });
+}
+
+/** Runs one op amid values of an outer graph, which its bodies may read by name. */
+export function runOpAmid(
+  op: Op,
+  inputs: readonly (Tensor | undefined)[],
+  outer: Scope,
+  constants: ConstantCache,
+): Tensor[] {
+  return runIn(op, inputs, { outer, options: { constants } });
 }
 
 interface Run {
@@ -193,7 +203,8 @@ function readsOf(graph: Graph, op: Op): ValueId[] {
   return [...op.inputs.filter((value) => value !== null), ...captured];
 }
 
-const capturesOf = (op: Op): string[] =>
+/** What the bodies of an op read of the graphs around them, by name. */
+export const capturesOf = (op: Op): string[] =>
   Object.values(op.attrs)
     .filter(isGraphAttr)
     .flatMap(({ graph }) => [...graph.captures.values(), ...graph.ops.flatMap(capturesOf)]);

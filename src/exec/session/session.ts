@@ -1,0 +1,318 @@
+/**
+ * A session: a graph prepared once and run many times. Its meaning is that of the reference executor (reference.ts) on the
+ * kernels of src/ops; what is added is memory. A step is planned when shapes or known values that it reads have changed, and
+ * only then: views are resolved, loops laid out, weights packed, buffers given. A call with the shapes of the one before
+ * only computes. Ops without a planner run on their own kernel.
+ */
+import { Diagnosed } from '../../diag/diagnostic.ts';
+import type { Graph, Op } from '../../ir/graph.ts';
+import type { ValueId } from '../../ir/ids.ts';
+import { type Block, KernelMemory } from '../../kernels/memory.ts';
+import { attrReader } from '../../ops/attrs.ts';
+import type { RunContext } from '../../ops/op.ts';
+import { readConstant } from '../../tensor/read.ts';
+import { allocate, sizeOf, type Tensor } from '../../tensor/tensor.ts';
+import { checkFeeds } from '../feeds.ts';
+import { capturesOf, constantCache, runOpAmid } from '../reference.ts';
+import { CacheStore, type CachePair } from './caches.ts';
+import { assignStorage } from './lifetimes.ts';
+import { PLANNERS } from './planners.ts';
+import { planFused } from './products.ts';
+import { denseAt, emptySlot, place, type Slot, tensorOf } from './slot.ts';
+import type { Scratch, Step, Workshop } from './step.ts';
+import { reserve } from './storage.ts';
+import { planView } from './views.ts';
+import { Weights } from './weights.ts';
+
+export interface SessionOptions {
+  /** Past inputs and the present outputs that continue them: kept in the session from call to call, and not fed. */
+  readonly caches?: readonly CachePair[];
+  /** Most bytes of kernel memory; 0 for the plain kernels of src/ops alone. Default: 4 GiB. */
+  readonly memoryBytes?: number;
+}
+
+/** Gives other elements in every call, whatever it reads. */
+const RANDOM = /^(Random|Multinomial|Bernoulli)/;
+
+export class Session {
+  readonly graph: Graph;
+  private readonly slots: readonly Slot[];
+  private readonly steps: readonly Step[];
+  private readonly fixed = new Set<Slot>();
+  private readonly seen: ReadonlySet<Slot>;
+  private readonly fused = new Map<Step, Step>();
+  private readonly scratches = new Map<Step, Map<string, Scratch & { readonly block: Block }>>();
+  private readonly caches: CacheStore;
+  private readonly shop: Workshop;
+  private readonly weights: Weights | undefined;
+  private readonly constants = constantCache();
+
+  constructor(graph: Graph, options: SessionOptions = {}) {
+    this.graph = graph;
+    const memory = options.memoryBytes === 0 ? undefined : KernelMemory.open(options.memoryBytes);
+    this.weights = memory && new Weights(memory);
+    this.shop = this.workshop(memory);
+    this.slots = graph.types.map(({ dtype }, v) => emptySlot(graph.names[v], dtype));
+    for (const [value, constant] of graph.constants) {
+      const slot = this.slots[value];
+      Object.assign(slot, { view: denseAt(constant.shape), known: true, constant });
+      this.fixed.add(slot);
+    }
+    this.caches = new CacheStore(graph, this.slots, options.caches ?? [], memory);
+    this.seen = new Set([...graph.outputs, ...this.caches.presents].map((v) => this.slots[v]));
+    this.steps = this.prepare();
+    assignStorage(graph, this.slots, this.steps, this.seen);
+  }
+
+  /** What did not go the fast way, in words. */
+  get remarks(): readonly string[] {
+    return this.weights?.remarks ?? [];
+  }
+
+  /** Positions that the caches hold. */
+  get length(): number {
+    return this.caches.length;
+  }
+
+  /** Forgets all cached positions but the first `length`. */
+  truncate(length: number): void {
+    this.caches.truncate(length);
+  }
+
+  /**
+   * Runs the graph on `feeds` (by input name; cached pasts are not fed) and returns its outputs by name (all of them, or those
+   * of `wanted`; cached presents only where they are named).
+   * @throws Diagnosed when feeds and graph inputs disagree, or when an op meets a value that it does not allow.
+   */
+  run(feeds: ReadonlyMap<string, Tensor>, wanted?: readonly string[]): Map<string, Tensor> {
+    this.feed(feeds);
+    let at = 0;
+    try {
+      for (; at < this.steps.length; at++) {
+        const step = this.steps[at];
+        if (step.dirty) this.planAnew(step);
+        if (step.run !== null) step.run();
+      }
+    } catch (error) {
+      throw located(error, this.steps[at]);
+    }
+    this.caches.advance();
+    const results = new Map<string, Tensor>();
+    for (const value of this.graph.outputs) {
+      const name = this.graph.names[value];
+      if (wanted === undefined ? !this.caches.presents.includes(value) : wanted.includes(name))
+        results.set(name, this.taken(this.slots[value]));
+    }
+    return results;
+  }
+
+  /** Results are the caller's to keep: nothing of them lies in the session. */
+  private taken(slot: Slot): Tensor {
+    this.shop.load(slot);
+    const { data, ...rest } = tensorOf(slot);
+    const own = allocate(rest.dtype, data.length);
+    own.set(data);
+    return { ...rest, data: own };
+  }
+
+  private feed(feeds: ReadonlyMap<string, Tensor>): void {
+    checkFeeds(this.graph, this.caches.withPasts(feeds));
+    for (const value of this.graph.inputs) {
+      const slot = this.slots[value];
+      const fed = feeds.get(slot.name);
+      if (fed !== undefined) this.fill(slot, fed);
+    }
+  }
+
+  /** Copies a tensor into the slot's own place. */
+  private fill(slot: Slot, { dtype, shape, data, strings }: Tensor): void {
+    slot.strings = strings ?? null;
+    if (strings !== undefined) place(slot, { dtype, view: denseAt(shape), data, base: -1, known: false });
+    else this.shop.output(slot, shape).set(data);
+  }
+
+  /** The steps of all ops that outputs need. What depends on constants alone is computed now, and leaves no step. */
+  private prepare(): Step[] {
+    const byName = new Map(this.graph.names.map((name, v) => [name, this.slots[v]]));
+    const slotOf = (v: ValueId | null): Slot | null => (v === null ? null : this.slots[v]);
+    return neededOps(this.graph).flatMap((op) => {
+      const captured = new Map<string, Slot>();
+      for (const name of capturesOf(op)) {
+        const slot = byName.get(name);
+        if (slot !== undefined) captured.set(name, slot);
+      }
+      const step: Step = {
+        op,
+        inputs: op.inputs.map(slotOf),
+        outputs: op.outputs.map(slotOf),
+        captured,
+        dirty: true,
+        run: null,
+      };
+      const reads = readsOf(step);
+      if (!RANDOM.test(op.kind) && reads.every((slot) => this.fixed.has(slot))) {
+        try {
+          this.planAnew(step);
+        } catch (error) {
+          throw located(error, step);
+        }
+        for (const out of step.outputs) if (out !== null) this.fixed.add(out);
+        return [];
+      }
+      for (const slot of new Set(reads)) slot.consumers.push(step);
+      return [step];
+    });
+  }
+
+  private planAnew(step: Step): void {
+    step.dirty = false;
+    step.run = this.plan(step);
+  }
+
+  private plan(step: Step): (() => void) | null {
+    const { op } = step;
+    const product = this.fused.get(step);
+    if (product !== undefined) return planFused(step, product);
+    const planner = PLANNERS.get(op.kind);
+    const known =
+      op.kind === 'Shape' || op.kind === 'Size' || (readsOf(step).every((s) => s.known) && !RANDOM.test(op.kind));
+    if (known) return planner === planView ? (planView(step, this.shop) ?? this.compute(step)) : this.compute(step);
+    const run = this.caches.planAppend(step) ?? planner?.(step, this.shop);
+    return run === undefined ? () => this.runOwn(step) : run;
+  }
+
+  /** Outputs that the shapes decide: computed when they change. */
+  private compute(step: Step): null {
+    const results = this.runKernel(step, this.shop.context(step).inputs);
+    for (const [i, out] of step.outputs.entries()) {
+      if (out === null || results[i] === undefined) continue;
+      const { dtype, shape, data, strings } = results[i];
+      out.strings = strings ?? null;
+      place(out, { dtype, view: denseAt(shape), data, base: -1, known: true });
+    }
+    return null;
+  }
+
+  /** The op's own kernel, and its results copied to where the steps behind it look for them. */
+  private runOwn(step: Step): void {
+    const inputs = step.inputs.map((slot) => slot && this.read(slot));
+    const results = this.runKernel(
+      step,
+      inputs.map((t) => t ?? undefined),
+    );
+    for (const [i, out] of step.outputs.entries())
+      if (out !== null && results[i] !== undefined) this.fill(out, results[i]);
+  }
+
+  private runKernel(step: Step, inputs: readonly (Tensor | undefined)[]): Tensor[] {
+    const outer = (name: string): Tensor | undefined => {
+      const slot = step.captured.get(name);
+      return slot && this.read(slot);
+    };
+    return runOpAmid(step.op, inputs, outer, this.constants);
+  }
+
+  private read(slot: Slot): Tensor {
+    this.shop.load(slot);
+    return tensorOf(slot);
+  }
+
+  private workshop(memory: KernelMemory | undefined): Workshop {
+    const load = (slot: Slot): void => {
+      if (slot.constant === null || slot.data.length > 0) return;
+      slot.data = readConstant(slot.constant).data;
+    };
+    return {
+      memory,
+      weights: this.weights,
+      gemm: memory === undefined ? () => {} : memory.kernels.gemm,
+      load,
+      output(slot, shape) {
+        if (slot.storage === null) throw new Error(`${slot.name} has no storage`);
+        const { data, base } = reserve(slot.storage, sizeOf(shape), memory);
+        place(slot, { dtype: slot.storage.dtype, view: denseAt(shape), data, base, known: false });
+        return data;
+      },
+      scratch: (step, name, bytes) => this.scratch(step, name, bytes, memory),
+      context: (step) => this.context(step, load),
+      isFixed: (slot) => this.fixed.has(slot),
+      isPrivate: (slot) => slot.consumers.length === 1 && !this.seen.has(slot),
+      fuse: (product, add) => this.fuse(product, add),
+    };
+  }
+
+  private context(step: Step, load: (slot: Slot) => void): RunContext {
+    const { op } = step;
+    const inputs = step.inputs.map((slot): Tensor | undefined => {
+      if (slot === null) return undefined;
+      if (!slot.known) return { dtype: slot.dtype, shape: slot.view.shape, data: NO_ELEMENTS };
+      load(slot);
+      return tensorOf(slot);
+    });
+    const runGraph = (): never => {
+      throw new Error(`${op.kind} runs no graph while it is planned`);
+    };
+    return { version: op.version, attrs: attrReader(op), inputs, outputCount: op.outputs.length, runGraph };
+  }
+
+  private scratch(step: Step, name: string, bytes: number, memory: KernelMemory | undefined): Scratch | undefined {
+    if (memory === undefined) return undefined;
+    const own = this.scratches.get(step) ?? new Map<string, Scratch & { readonly block: Block }>();
+    this.scratches.set(step, own);
+    const found = own.get(name);
+    if (found !== undefined && found.block.bytes >= bytes) return found;
+    // As with storage: what grows token by token gets room for more.
+    const block = memory.take(found === undefined ? bytes : Math.ceil(bytes * 1.5));
+    if (found !== undefined) memory.give(found.block);
+    if (block === undefined) {
+      own.delete(name);
+      return undefined;
+    }
+    const made = { at: block.at, data: memory.f32(block.at, Math.floor(block.bytes / 4)), block };
+    own.set(name, made);
+    return made;
+  }
+
+  private fuse(product: Step, add: Step | null): void {
+    for (const [taken, by] of this.fused) {
+      if (by !== product || taken === add) continue;
+      this.fused.delete(taken);
+      taken.dirty = true;
+    }
+    if (add === null || this.fused.get(add) === product) return;
+    this.fused.set(add, product);
+    add.dirty = true;
+  }
+}
+
+/** The fault of a step, with the node it came from; the step is planned anew in the next call. */
+function located(error: unknown, step: Step): Error {
+  step.dirty = true;
+  const { kind, origin } = step.op;
+  if (!(error instanceof Diagnosed)) return new Error(`${kind} at ${origin.node} failed`, { cause: error });
+  return new Diagnosed(error.diagnostics.map((d) => ({ node: origin.node, ...d })));
+}
+
+const NO_ELEMENTS = allocate('f32', 0);
+
+const readsOf = ({ inputs, captured }: Step): Slot[] => [
+  ...inputs.filter((slot) => slot !== null),
+  ...captured.values(),
+];
+
+/** The ops that the outputs of `graph` need, in order. */
+function neededOps(graph: Graph): Op[] {
+  const wanted = new Set<ValueId>(graph.outputs);
+  const ids = new Map(graph.names.map((name, v) => [name, v as ValueId]));
+  const needed: Op[] = [];
+  for (const op of graph.ops.toReversed()) {
+    if (!op.outputs.some((v) => v !== null && wanted.has(v))) continue;
+    needed.push(op);
+    for (const v of op.inputs) if (v !== null) wanted.add(v);
+    for (const name of capturesOf(op)) {
+      const v = ids.get(name);
+      if (v !== undefined) wanted.add(v);
+    }
+  }
+  return needed.reverse();
+}

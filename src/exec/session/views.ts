@@ -1,0 +1,100 @@
+/** Ops that only move elements: views cost nothing, joins and look-ups copy into place. */
+import { attrReader } from '../../ops/attrs.ts';
+import { opFor } from '../../ops/registry.ts';
+import { normalAxis, splitAt } from '../../ops/support/axes.ts';
+import { wrapIndex } from '../../ops/support/index.ts';
+import { sizeOf } from '../../tensor/tensor.ts';
+import { copier } from './rows.ts';
+import { denseAt, isDense, place, type Slot } from './slot.ts';
+import type { Planner, Step } from './step.ts';
+
+/** What a strided view of `slot` is. */
+const viewOf = (slot: Slot, view: Slot['view']) => ({ ...slot, view });
+
+/** Ops whose registry entry says which strided views they give. */
+export const planView: Planner = (step, shop) => {
+  const [source, ...rest] = step.inputs;
+  const view = opFor(step.op.kind)?.view;
+  if (source === null || source.dtype === 'string' || view === undefined) return undefined;
+  if (rest.some((slot) => slot !== null && !slot.known)) return undefined;
+  shop.load(source);
+  const context = shop.context(step);
+  const views = view(context, source.view);
+  if (views !== undefined) {
+    for (const [i, out] of step.outputs.entries()) if (out !== null) place(out, viewOf(source, views[i]));
+    return null;
+  }
+  const [out] = step.outputs;
+  const [reshaped] = view(context, denseAt(source.view.shape)) ?? [];
+  if (out === null || reshaped === undefined) return undefined;
+  const to = shop.output(out, reshaped.shape);
+  return copier(source.data, source.view, to, denseAt(source.view.shape));
+};
+
+/** A cast to the type that the value has already. */
+export const planCast: Planner = (step) => {
+  const [x] = step.inputs;
+  const [out] = step.outputs;
+  if (x === null || out === null || x.dtype !== out.dtype || x.dtype === 'string') return undefined;
+  place(out, { ...x });
+  return null;
+};
+
+export const planConcat: Planner = (step, shop) => {
+  const parts = step.inputs.filter((slot) => slot !== null);
+  const [out] = step.outputs;
+  const [first] = parts;
+  if (out === null || first.dtype === 'string') return undefined;
+  const rank = first.view.shape.length;
+  const odd = parts.some(({ dtype, view }) => dtype !== first.dtype || view.shape.length !== rank);
+  if (odd) return undefined;
+  for (const part of parts) shop.load(part);
+  const { op } = step;
+  const axis = normalAxis(attrReader(op).int('axis', op.version < 4 ? 1 : undefined), rank);
+  if (parts.some(({ view }) => view.shape.some((n, d) => d !== axis && n !== first.view.shape[d]))) return undefined;
+  const shape = first.view.shape.with(
+    axis,
+    parts.reduce((sum, { view }) => sum + view.shape[axis], 0),
+  );
+  const to = shop.output(out, shape);
+  const { strides } = out.view;
+  let start = 0;
+  const copies = parts.map((part) => {
+    const offset = start * strides[axis];
+    start += part.view.shape[axis];
+    return copier(part.data, part.view, to, { strides, offset });
+  });
+  return () => {
+    for (const copy of copies) copy();
+  };
+};
+
+/** Rows of a table, or the one element of an axis that a known index names. */
+export const planGather: Planner = (step, shop) => {
+  const [source, indices] = step.inputs;
+  const [out] = step.outputs;
+  if (source === null || indices === null || out === null || source.dtype === 'string') return undefined;
+  shop.load(source);
+  const axis = step.op.kind === 'Gather' ? axisOf(step, source.view.shape.length) : 0;
+  const { shape, strides, offset } = source.view;
+  if (indices.known && indices.view.shape.length === 0) {
+    shop.load(indices);
+    const at = wrapIndex(step.op.kind, indices.data[indices.view.offset], shape[axis]);
+    const kept = <T>(list: readonly T[]): readonly T[] => list.toSpliced(axis, 1);
+    place(out, viewOf(source, { shape: kept(shape), strides: kept(strides), offset: offset + at * strides[axis] }));
+    return null;
+  }
+  if (axis !== 0 || !isDense(source) || !isDense(indices)) return undefined;
+  const { extent, inner } = splitAt(shape, 0);
+  const to = shop.output(out, [...indices.view.shape, ...shape.slice(1)]);
+  const count = sizeOf(indices.view.shape);
+  const [table, picks, first] = [source.data, indices.data, indices.view.offset];
+  return () => {
+    for (let i = 0; i < count; i++) {
+      const from = offset + wrapIndex(step.op.kind, picks[first + i], extent) * inner;
+      to.set(table.subarray(from, from + inner), i * inner);
+    }
+  };
+};
+
+const axisOf = ({ op }: Step, rank: number): number => normalAxis(attrReader(op).int('axis', 0), rank);
