@@ -1,10 +1,10 @@
 /**
- * A WebAssembly memory with the SIMD kernels of gemm.wat on it. Weights stay in it from call to call, activations come
+ * A WebAssembly memory with the SIMD kernels of gemm.wat and rows.wat on it. Weights stay in it from call to call, activations come
  * and go; the arrays it gives out are views that stay valid when it grows (the memory is shared, so that worker
  * threads can compute in it). It never shrinks, and ends at 4 GiB: then `take` gives undefined and the caller does
  * without.
  */
-import { KERNELS } from './wasm-bytes.ts';
+import { GEMM, ROWS } from './wasm-bytes.ts';
 
 /** The part of the WebAssembly API that is used here; Node has it, its type package does not. */
 interface WasmMemory {
@@ -14,7 +14,7 @@ interface WasmMemory {
 interface Wasm {
   readonly Memory: new (limits: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
   readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: Kernels };
+  readonly Instance: new (module: object, imports: object) => { readonly exports: Kernels & RowKernels };
 }
 declare const WebAssembly: Wasm | undefined;
 
@@ -65,6 +65,22 @@ export interface Kernels {
   pack_nt(b: number, ldb: number, n: number, k: number, to: number): void;
 }
 
+/** Exports of rows.wat. */
+export interface RowKernels {
+  map(op: number, out: number, x: number, n: number): void;
+  binary(
+    op: number,
+    out: number,
+    rows: number,
+    length: number,
+    xs: number,
+    xstep: number,
+    ys: number,
+    ystep: number,
+  ): void;
+  softmax(out: number, x: number, rows: number, length: number): void;
+}
+
 const PAGE = 65536;
 const MAX_PAGES = 65536;
 /** Blocks begin at multiples of it: a cache line. */
@@ -72,13 +88,20 @@ const ALIGN = 64;
 /** Kernels may read (never store) so far beyond the last column of a matrix. */
 const SLACK = 64;
 
-let compiled: object | null | undefined;
+let compiled: Modules | null | undefined;
 
-/** The module, compiled once; null where the engine has no SIMD or no shared memory. */
-function kernelModule(): object | null {
+interface Modules {
+  readonly gemm: object;
+  readonly rows: object;
+}
+
+/** The modules, compiled once; null where the engine has no SIMD or no shared memory. */
+function kernelModules(): Modules | null {
   if (compiled !== undefined) return compiled;
   try {
-    compiled = WebAssembly === undefined ? null : new WebAssembly.Module(Buffer.from(KERNELS, 'base64'));
+    const compile = (bytes: string, { Module }: Wasm): object => new Module(Buffer.from(bytes, 'base64'));
+    compiled =
+      WebAssembly === undefined ? null : { gemm: compile(GEMM, WebAssembly), rows: compile(ROWS, WebAssembly) };
   } catch {
     compiled = null;
   }
@@ -93,6 +116,7 @@ export interface Block {
 
 export class KernelMemory {
   readonly kernels: Kernels;
+  readonly rows: RowKernels;
   /** What a worker thread needs to compute in the same memory. */
   readonly shared: { readonly memory: object; readonly module: object };
   private readonly memory: WasmMemory;
@@ -101,22 +125,23 @@ export class KernelMemory {
   /** Blocks given back, by size. */
   private readonly free = new Map<number, number[]>();
 
-  private constructor(memory: WasmMemory, module: object, wasm: Wasm, maximum: number) {
+  private constructor(memory: WasmMemory, modules: Modules, wasm: Wasm, maximum: number) {
     this.memory = memory;
     this.maximum = maximum;
-    this.shared = { memory, module };
-    this.kernels = new wasm.Instance(module, { wafc: { memory } }).exports;
+    this.shared = { memory, module: modules.gemm };
+    this.kernels = new wasm.Instance(modules.gemm, { wafc: { memory } }).exports;
+    this.rows = new wasm.Instance(modules.rows, { wafc: { memory } }).exports;
   }
 
   /** A memory of at most `maxBytes`, or undefined where kernels cannot run: then plain TypeScript computes the same. */
   static open(maxBytes = MAX_PAGES * PAGE): KernelMemory | undefined {
-    const module = kernelModule();
-    if (module === null || WebAssembly === undefined) return undefined;
+    const modules = kernelModules();
+    if (modules === null || WebAssembly === undefined) return undefined;
     const maximum = Math.min(MAX_PAGES, Math.ceil(maxBytes / PAGE));
     try {
       // The module declares the largest maximum; a smaller one is kept by this class.
       const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });
-      return new KernelMemory(memory, module, WebAssembly, maximum);
+      return new KernelMemory(memory, modules, WebAssembly, maximum);
     } catch {
       return undefined; // no address space left for a memory
     }
@@ -137,8 +162,8 @@ export class KernelMemory {
     const have = this.memory.buffer.byteLength / PAGE;
     if (pages > this.maximum) return undefined;
     if (pages > have) {
-      // In steps of an eighth, so that many small blocks do not mean many calls.
-      const wanted = Math.min(this.maximum, Math.max(pages, have + (have >> 3)));
+      // Pages that nobody touches cost nothing.
+      const wanted = Math.min(this.maximum, Math.max(pages, 2 * have));
       try {
         this.memory.grow(wanted - have);
       } catch {

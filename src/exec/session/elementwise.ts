@@ -4,10 +4,10 @@
  */
 import { broadcastNumbers } from '../../ops/support/broadcast.ts';
 import { erf, gelu, geluTanh, sigmoid } from '../../ops/support/special.ts';
-import { broadcastView, rowsOf } from './rows.ts';
-import type { Slot } from './slot.ts';
+import { broadcastView, type Rows, rowsOf } from './rows.ts';
+import { isDense, type Slot } from './slot.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
-import type { Planner } from './step.ts';
+import type { Planner, Step, Workshop } from './step.ts';
 
 /** `out[o + i] = f(a[ai + i * as], b[bi + i * bs])`. */
 type Row = (
@@ -39,6 +39,8 @@ const square: Row = (out, o, n, a, ai, as) => {
 };
 
 const BINARY: Readonly<Record<string, Row>> = { Add: add, Sub: sub, Mul: mul, Div: div };
+/** Their numbers in rows.wat. */
+const BINARY_CODE: Readonly<Record<string, number>> = { Add: 0, Sub: 1, Mul: 2, Div: 3 };
 
 /** `out[o + i] = f(x[at + i * step])`. */
 type Map = (out: Float32Array, o: number, n: number, x: Float32Array, at: number, step: number) => void;
@@ -86,6 +88,10 @@ const geluTanhRow: Map = (out, o, n, x, at, step) => {
   for (let i = 0; i < n; i++) out[o + i] = geluTanh(x[at + i * step]);
 };
 
+/** Functions of rows.wat: in f64 to 1e-11, so that a result is the plain one, or its neighbour once in thousands. */
+const mapCode = ({ op: { kind, attrs } }: Step): number | undefined =>
+  kind === 'Gelu' ? (attrs.approximate === 'tanh' ? 3 : undefined) : { Exp: 0, Sigmoid: 1, 'wafc.silu': 2 }[kind];
+
 const isF32 = (slot: Slot | null): slot is Slot => slot !== null && slot.dtype === 'f32';
 
 /** Two operands, any broadcast, any strides. */
@@ -105,6 +111,8 @@ export const planBinary: Planner = (step, shop) => {
   const { rows, length } = plan;
   const [as, bs] = plan.steps;
   const [at, bt] = plan.starts;
+  const simd = planSimd(step, [a, b], out, plan, shop);
+  if (simd !== undefined) return simd;
   const [x, y] = [a.data, b.data];
   if (!(x instanceof Float32Array && y instanceof Float32Array && to instanceof Float32Array)) return undefined;
   if (rows === 1) return () => row(to, 0, length, x, at[0], as, y, bt[0], bs);
@@ -112,6 +120,34 @@ export const planBinary: Planner = (step, shop) => {
     for (let r = 0, o = 0; r < rows; r++, o += length) row(to, o, length, x, at[r], as, y, bt[r], bs);
   };
 };
+
+/** The rows on the SIMD kernels, where operands lie in their memory and advance by one element or none. */
+function planSimd(
+  step: Step,
+  operands: readonly Slot[],
+  out: Slot,
+  plan: Rows,
+  shop: Workshop,
+): (() => void) | undefined {
+  const code = BINARY_CODE[step.op.kind];
+  const { memory } = shop;
+  if (memory === undefined || code === undefined || out.base < 0 || plan.steps.some((by) => by !== 0 && by !== 1))
+    return undefined;
+  const bases = operands.map((slot) => slot.base);
+  for (const [i, slot] of operands.entries()) {
+    if (slot.base < 0 && slot.known) bases[i] = shop.weights?.vector(slot) ?? -1;
+  }
+  const { rows, length } = plan;
+  const table = bases.some((base) => base < 0) ? undefined : shop.scratch(step, 'rows', 8 * rows);
+  if (table === undefined) return undefined;
+  const at = memory.i32(table.at, 2 * rows);
+  for (const [i, base] of bases.entries())
+    for (let r = 0; r < rows; r++) at[i * rows + r] = base + 4 * plan.starts[i][r];
+  const { binary } = memory.rows;
+  const [xs, ys, to] = [table.at, table.at + 4 * rows, out.base];
+  const [xstep, ystep] = plan.steps;
+  return () => binary(code, to, rows, length, xs, xstep, ys, ystep);
+}
 
 /** Pow is known here for the square only. */
 const squareWhere = ({ known, data, view }: Slot): Row | undefined =>
@@ -125,7 +161,13 @@ export const planUnary: Planner = (step, shop) => {
   const map = kind === 'Gelu' ? (attrs.approximate === 'tanh' ? geluTanhRow : geluRow) : UNARY[kind];
   const { view, data } = x;
   const to = shop.output(out, view.shape);
-  if (sizeOf(view.shape) === 0) return null;
+  const count = sizeOf(view.shape);
+  if (count === 0) return null;
+  const code = mapCode(step);
+  if (shop.memory !== undefined && code !== undefined && x.base >= 0 && out.base >= 0 && isDense(x)) {
+    const [apply, target, from] = [shop.memory.rows.map, out.base, x.base + 4 * view.offset];
+    return () => apply(code, target, from, count);
+  }
   const { rows, length, steps, starts } = rowsOf(view.shape, [view, out.view]);
   if (!(data instanceof Float32Array && to instanceof Float32Array)) return undefined;
   const [at] = starts;

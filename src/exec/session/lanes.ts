@@ -17,6 +17,11 @@ export const planSoftmax: Planner = (step, shop) => {
   const count = sizeOf(shape);
   const to = shop.output(out, shape).subarray(0, count);
   if (count === 0) return null;
+  if (shop.memory !== undefined && x.base >= 0 && out.base >= 0) {
+    const [softmax, target, source] = [shop.memory.rows.softmax, out.base, x.base + 4 * offset];
+    const [rows, length] = [count / shape[axis], shape[axis]];
+    return () => softmax(target, source, rows, length);
+  }
   const from = x.data.subarray(offset, offset + count);
   if (!(to instanceof Float32Array)) return undefined;
   const lanes = { outer: count / shape[axis], extent: shape[axis], inner: 1 };

@@ -11,7 +11,7 @@ import type { Kernels } from '../../kernels/memory.ts';
 import { packedBytes } from '../../kernels/pack.ts';
 import { codesOfNBits } from './nbits.ts';
 import { broadcastView, copier, startsOf } from './rows.ts';
-import { denseAt, place, type Slot } from './slot.ts';
+import { denseAt, isDense, place, type Slot } from './slot.ts';
 import type { Planner, Step, Workshop } from './step.ts';
 import type { Packed } from './weights.ts';
 
@@ -75,8 +75,16 @@ function isRow(slot: Slot, shape: readonly number[]): boolean {
     own.length <= shape.length &&
     own.length > 0 &&
     own[own.length - 1] === n &&
-    sizeOf(own) === n
+    sizeOf(own) === n &&
+    isDense(slot)
   );
+}
+
+/** Its address. */
+function rowAt(slot: Slot, shop: Workshop): number | undefined {
+  shop.load(slot);
+  const base = slot.base >= 0 ? slot.base : shop.weights?.vector(slot);
+  return base === undefined ? undefined : base + 4 * slot.view.offset;
 }
 
 /** The Add of a fixed row that is the only reader of `step`'s result: its row can be what the sums start from. */
@@ -102,8 +110,7 @@ function planProduct(step: Step, { a, b, bView, bias, shape }: Product, shop: Wo
   if (left === undefined || out.base < 0) return undefined;
   const fused = bias === null ? addBehind(step, shape, shop) : undefined;
   const row = bias ?? fused?.row ?? null;
-  if (row !== null) shop.load(row);
-  const start = row === null ? 0 : weights.vector(row, n);
+  const start = row === null ? 0 : rowAt(row, shop);
   if (start === undefined) return undefined;
   const { kernels } = memory;
   const narrow = out.dtype === 'f32' ? null : () => stored(out.dtype, to.subarray(0, sizeOf(shape)));
@@ -330,7 +337,7 @@ const planNBits: Planner = (step, shop) => {
   const tall = reshapedView(left.view, [sizeOf(shape) / n, k]);
   if (by === undefined || tall === undefined || out.base < 0) return undefined;
   const [at, lda, rows, c] = [left.base + 4 * tall.offset, 4 * tall.strides[0], tall.shape[0], out.base];
-  const start = form.bias === null ? 0 : weights.vector(form.bias, n);
+  const start = form.bias === null ? 0 : rowAt(form.bias, shop);
   if (start === undefined) return undefined;
   const { refresh } = left;
   const narrow = out.dtype === 'f32' ? null : () => stored(out.dtype, to.subarray(0, sizeOf(shape)));

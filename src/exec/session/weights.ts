@@ -82,14 +82,15 @@ export class Weights {
     return codes && { kind: 'codes', codes };
   }
 
-  /** The elements of a known, dense vector in kernel memory. */
-  vector(slot: Slot, count: number): number | undefined {
+  /** All elements under a known slot's view, as they lie, in kernel memory. */
+  vector(slot: Slot): number | undefined {
+    const { data } = slot;
     const found = this.vectors.get(slot);
-    if (found?.data === slot.data) return found.at;
-    const block = this.memory.take(count * 4);
+    if (found?.data === data) return found.at;
+    const block = this.memory.take(data.length * 4);
     if (block === undefined) return undefined;
-    this.memory.f32(block.at, count).set(slot.data.subarray(slot.view.offset, slot.view.offset + count));
-    this.vectors.set(slot, { data: slot.data, at: block.at });
+    this.memory.f32(block.at, data.length).set(data);
+    this.vectors.set(slot, { data, at: block.at });
     return block.at;
   }
 }
