@@ -46,6 +46,8 @@ export { generate, generateGreedy, speculate } from './generate/generate.ts';
 export { GREEDY, type Sampling } from './generate/sampling.ts';
 export { PlacedModel } from './exec/placed/model.ts';
 export { runGraph } from './exec/reference.ts';
+export type { CachePair } from './exec/session/caches.ts';
+export { Session, type SessionOptions } from './exec/session/session.ts';
 export { importModel } from './frontend/import.ts';
 export { bytesSource, type Constant, denseConstant } from './ir/constant.ts';
 export type { Fact, IoRole, Program, Region, RunMode, Schedule, Stages } from './ir/facts.ts';

@@ -1,35 +1,42 @@
 ;; SIMD kernels over rows of f32: arithmetic, activations, softmax. Addresses are in bytes; a row is $length elements. Operand tables
 ;; hold the address of each row; results are dense. One operation gives the bits of f32 arithmetic; functions are computed in
-;; f64, to 1e-11, and rounded once.
+;; f64, to 2e-10, and rounded once.
 (module
   (import "wafc" "memory" (memory 1 65536 shared))
 
-  ;; e^x of two lanes for |x| <= 120, beyond which f32 holds 0 or infinity. x = n ln 2 + r, then a Taylor polynomial of degree 9 in
-  ;; |r| <= 0.35 (its remainder is r^10 / 10! < 7e-12), then n goes into the exponent.
+  ;; e^x of two lanes for |x| <= 708, and of the nearest such x beyond: f32 holds 0 or infinity there. x = n ln 2 + r, then a Taylor polynomial of degree 8 in
+  ;; |r| <= 0.35 (its remainder is r^9 / 9! < 2.1e-10), then n goes into the exponent. pmin and pmax let NaN through.
   (func $exp (param $x v128) (result v128)
-    (local $n v128) (local $r v128) (local $p v128)
-    (local.set $x (f64x2.min (f64x2.max (local.get $x) (v128.const f64x2 -120 -120)) (v128.const f64x2 120 120)))
+    (local $n v128) (local $r v128) (local $r2 v128) (local $r4 v128)
+    (local.set $x (f64x2.pmin (f64x2.pmax (local.get $x) (v128.const f64x2 -708 -708)) (v128.const f64x2 708 708)))
     (local.set $n (f64x2.nearest (f64x2.mul (local.get $x)
       (v128.const f64x2 1.4426950408889634 1.4426950408889634))))
     (local.set $r (f64x2.sub (local.get $x) (f64x2.mul (local.get $n)
       (v128.const f64x2 0.6931471805599453 0.6931471805599453))))
-    (local.set $p (v128.const f64x2 2.7557319223985893e-6 2.7557319223985893e-6))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 2.48015873015873e-05 2.48015873015873e-05)))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 0.0001984126984126984 0.0001984126984126984)))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 0.001388888888888889 0.001388888888888889)))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 0.008333333333333333 0.008333333333333333)))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 0.041666666666666664 0.041666666666666664)))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 0.16666666666666666 0.16666666666666666)))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 0.5 0.5)))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 1.0 1.0)))
-    (local.set $p (f64x2.add (f64x2.mul (local.get $p) (local.get $r)) (v128.const f64x2 1.0 1.0)))
-    ;; n + 2^52 has n in its low bits.
-    (i64x2.add (local.get $p) (i64x2.shl
-      (f64x2.add (local.get $n) (v128.const f64x2 6755399441055744 6755399441055744)) (i32.const 52))))
+    (local.set $r2 (f64x2.mul (local.get $r) (local.get $r)))
+    (local.set $r4 (f64x2.mul (local.get $r2) (local.get $r2)))
+    (i64x2.add
+      (f64x2.add
+        (f64x2.add
+          (f64x2.add (f64x2.mul (local.get $r) (v128.const f64x2 1.0 1.0)) (v128.const f64x2 1.0 1.0))
+          (f64x2.mul (local.get $r2)
+            (f64x2.add (f64x2.mul (local.get $r) (v128.const f64x2 0.16666666666666666 0.16666666666666666)) (v128.const f64x2 0.5 0.5))))
+        (f64x2.mul (local.get $r4)
+          (f64x2.add
+            (f64x2.add
+              (f64x2.add (f64x2.mul (local.get $r) (v128.const f64x2 0.008333333333333333 0.008333333333333333)) (v128.const f64x2 0.041666666666666664 0.041666666666666664))
+              (f64x2.mul (local.get $r2)
+                (f64x2.add (f64x2.mul (local.get $r) (v128.const f64x2 0.0001984126984126984 0.0001984126984126984)) (v128.const f64x2 0.001388888888888889 0.001388888888888889))))
+            (f64x2.mul (local.get $r4) (v128.const f64x2 2.48015873015873e-05 2.48015873015873e-05)))))
+      ;; n + 1.5 2^52 has n in its low bits.
+      (i64x2.shl
+        (f64x2.add (local.get $n) (v128.const f64x2 6755399441055744 6755399441055744)) (i32.const 52))))
 
-  ;; 1 / (1 + e^-x)
+  ;; 1 / (1 + e^-x); 0 below -708, so that an infinity times it is NaN, as written out.
   (func $sigmoid (param $x v128) (result v128)
-    (f64x2.div (v128.const f64x2 1 1) (f64x2.add (v128.const f64x2 1 1) (call $exp (f64x2.neg (local.get $x))))))
+    (f64x2.div (v128.const f64x2 1 1) (f64x2.add (v128.const f64x2 1 1)
+      (v128.bitselect (v128.const f64x2 inf inf) (call $exp (f64x2.neg (local.get $x)))
+        (f64x2.lt (local.get $x) (v128.const f64x2 -708 -708))))))
 
   ;; 0: e^x, 1: sigmoid, 2: x sigmoid(x), 3: gelu by tanh, as x sigmoid(2 u)
   (func $function (param $op i32) (param $x v128) (result v128)

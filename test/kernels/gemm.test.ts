@@ -83,7 +83,7 @@ describe('f32', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -101,7 +101,7 @@ describe('f32', () => {
         packPanels(packed, transposed(dense(b, k)), k, n);
         expect(memory.f32(panels, packed.length)).toEqual(packed);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -183,7 +183,7 @@ describe('codes', () => {
           expect(found).toEqual(memory.f32(direct, m * n)); // dequantized to the same numbers
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -202,7 +202,7 @@ describe('codes', () => {
         gemm(m, n, k, dense(a, k), dense(b, n), dense(exact, n));
         expect(memory.i32(c, m * n)).toEqual(exact);
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 });

@@ -88,7 +88,7 @@ const geluTanhRow: Map = (out, o, n, x, at, step) => {
   for (let i = 0; i < n; i++) out[o + i] = geluTanh(x[at + i * step]);
 };
 
-/** Functions of rows.wat: in f64 to 1e-11, so that a result is the plain one, or its neighbour once in thousands. */
+/** Functions of rows.wat: in f64 to 2e-10, so that a result is the plain one, or now and then its neighbour. */
 const mapCode = ({ op: { kind, attrs } }: Step): number | undefined =>
   kind === 'Gelu' ? (attrs.approximate === 'tanh' ? 3 : undefined) : { Exp: 0, Sigmoid: 1, 'wafc.silu': 2 }[kind];
 

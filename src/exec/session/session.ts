@@ -11,7 +11,7 @@ import { type Block, KernelMemory } from '../../kernels/memory.ts';
 import { attrReader } from '../../ops/attrs.ts';
 import type { RunContext } from '../../ops/op.ts';
 import { readConstant } from '../../tensor/read.ts';
-import { allocate, sizeOf, type Tensor } from '../../tensor/tensor.ts';
+import { allocate, sizeOf, type Tensor, type TensorData } from '../../tensor/tensor.ts';
 import { checkFeeds } from '../feeds.ts';
 import { capturesOf, constantCache, runOpAmid } from '../reference.ts';
 import { CacheStore, type CachePair } from './caches.ts';
@@ -66,7 +66,7 @@ export class Session {
 
   /** What did not go the fast way, in words. */
   get remarks(): readonly string[] {
-    return this.weights?.remarks ?? [];
+    return [...(this.weights?.remarks ?? [])];
   }
 
   /** Positions that the caches hold. */
@@ -110,9 +110,7 @@ export class Session {
   private taken(slot: Slot): Tensor {
     this.shop.load(slot);
     const { data, ...rest } = tensorOf(slot);
-    const own = allocate(rest.dtype, data.length);
-    own.set(data);
-    return { ...rest, data: own };
+    return { ...rest, data: copyOf(data) };
   }
 
   private feed(feeds: ReadonlyMap<string, Tensor>): void {
@@ -212,7 +210,11 @@ export class Session {
     return runOpAmid(step.op, inputs, outer, this.constants);
   }
 
+  /** The elements of a slot for an op's own kernel; large constants are read for this, and not kept for good. */
   private read(slot: Slot): Tensor {
+    const { constant, data } = slot;
+    if (constant !== null && data.length === 0 && sizeOf(constant.shape) > KEPT_ELEMENTS)
+      return this.constants.read(constant);
     this.shop.load(slot);
     return tensorOf(slot);
   }
@@ -293,7 +295,18 @@ function located(error: unknown, step: Step): Error {
   return new Diagnosed(error.diagnostics.map((d) => ({ node: origin.node, ...d })));
 }
 
+/** Constants of more elements are not kept in memory unless a kernel computes with them where they are. */
+export const KEPT_ELEMENTS = 2 ** 20;
+
 const NO_ELEMENTS = allocate('f32', 0);
+
+/** A copy of `data` in memory of its own; not zeroed first where that would cost as much as the copy. */
+function copyOf(data: TensorData): TensorData {
+  if (!(data instanceof Float32Array)) return data.slice();
+  const out = new Float32Array(Buffer.allocUnsafeSlow(data.byteLength).buffer);
+  out.set(data);
+  return out;
+}
 
 const readsOf = ({ inputs, captured }: Step): Slot[] => [
   ...inputs.filter((slot) => slot !== null),

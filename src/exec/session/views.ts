@@ -3,7 +3,9 @@ import { attrReader } from '../../ops/attrs.ts';
 import { opFor } from '../../ops/registry.ts';
 import { normalAxis, splitAt } from '../../ops/support/axes.ts';
 import { wrapIndex } from '../../ops/support/index.ts';
-import { sizeOf } from '../../tensor/tensor.ts';
+import type { Constant } from '../../ir/constant.ts';
+import { readElements } from '../../tensor/read.ts';
+import { sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { copier } from './rows.ts';
 import { denseAt, isDense, place, type Slot } from './slot.ts';
 import type { Planner, Step } from './step.ts';
@@ -74,9 +76,23 @@ export const planGather: Planner = (step, shop) => {
   const [source, indices] = step.inputs;
   const [out] = step.outputs;
   if (source === null || indices === null || out === null || source.dtype === 'string') return undefined;
-  shop.load(source);
   const axis = step.op.kind === 'Gather' ? axisOf(step, source.view.shape.length) : 0;
   const { shape, strides, offset } = source.view;
+  const { extent, inner } = splitAt(shape, axis);
+  if (axis === 0 && isDense(indices) && isLarge(source)) {
+    const { constant } = source;
+    const to = shop.output(out, [...indices.view.shape, ...shape.slice(1)]);
+    const row = (i: number): TensorData => {
+      const starts = shape.map((_, d) => (d === 0 ? i : 0));
+      return readElements(constant, starts, shape.with(0, 1)).data;
+    };
+    const count = sizeOf(indices.view.shape);
+    const [picks, first] = [indices.data, indices.view.offset];
+    return () => {
+      for (let i = 0; i < count; i++) to.set(row(wrapIndex(step.op.kind, picks[first + i], extent)), i * inner);
+    };
+  }
+  shop.load(source);
   if (indices.known && indices.view.shape.length === 0) {
     shop.load(indices);
     const at = wrapIndex(step.op.kind, indices.data[indices.view.offset], shape[axis]);
@@ -85,7 +101,6 @@ export const planGather: Planner = (step, shop) => {
     return null;
   }
   if (axis !== 0 || !isDense(source) || !isDense(indices)) return undefined;
-  const { extent, inner } = splitAt(shape, 0);
   const to = shop.output(out, [...indices.view.shape, ...shape.slice(1)]);
   const count = sizeOf(indices.view.shape);
   const [table, picks, first] = [source.data, indices.data, indices.view.offset];
@@ -96,5 +111,10 @@ export const planGather: Planner = (step, shop) => {
     }
   };
 };
+
+/** Tables of more elements stay in their file: rows are read when they are asked for. */
+const LARGE_TABLE = 2 ** 26;
+const isLarge = (slot: Slot): slot is Slot & { constant: Constant } =>
+  slot.constant !== null && slot.data.length === 0 && sizeOf(slot.view.shape) > LARGE_TABLE;
 
 const axisOf = ({ op }: Step, rank: number): number => normalAxis(attrReader(op).int('axis', 0), rank);

@@ -24,7 +24,7 @@ export interface MatrixView {
 }
 
 export class Weights {
-  readonly remarks: string[] = [];
+  readonly remarks = new Set<string>();
   private readonly memory: KernelMemory;
   private readonly held = new Map<string, { readonly data: TensorData | Constant; readonly packed: Packed }>();
   private readonly vectors = new Map<Slot, { readonly data: TensorData; readonly at: number }>();
@@ -41,7 +41,7 @@ export class Weights {
     if (found !== undefined && (found.data === slot.data || found.data === constant)) return found.packed;
     const packed = this.codes(constant, view) ?? this.panels(slot, view, load);
     if (packed === undefined) {
-      this.remarks.push(`${slot.name} does not fit kernel memory: its products run in plain TypeScript`);
+      this.remarks.add(`${slot.name} does not fit kernel memory: its products run in plain TypeScript`);
       return undefined;
     }
     this.held.set(key, { data: constant ?? slot.data, packed });
