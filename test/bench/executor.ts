@@ -9,7 +9,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compile } from '../../src/index.ts';
-import { generateGreedy, placedStepper } from '../../src/exec/generate.ts';
+import { placedDecoder } from '../../src/generate/decoder.ts';
+import { generateGreedy } from '../../src/generate/generate.ts';
 import { PlacedModel } from '../../src/exec/placed/model.ts';
 import { Session } from '../../src/exec/session/session.ts';
 import { importModel } from '../../src/frontend/import.ts';
@@ -74,10 +75,10 @@ async function placedSpeed(model: string, tokens: number): Promise<number> {
   try {
     const plan = join(folder, 'plan');
     await compile({ model, target: 'mesh-16x16', output: plan, context: 256 });
-    const step = placedStepper(new PlacedModel(readPlan(plan), plan));
-    await generateGreedy(step, [1, 5, 9], 4);
+    const decoder = placedDecoder(new PlacedModel(readPlan(plan), plan));
+    await generateGreedy(decoder, [1, 5, 9], 4);
     const start = process.cpuUsage();
-    await generateGreedy(step, [7], tokens);
+    await generateGreedy(decoder, [7], tokens);
     const { user, system } = process.cpuUsage(start);
     return tokens / ((user + system) / 1e6);
   } finally {

@@ -291,7 +291,10 @@ export class Session {
 function located(error: unknown, step: Step): Error {
   step.dirty = true;
   const { kind, origin } = step.op;
-  if (!(error instanceof Diagnosed)) return new Error(`${kind} at ${origin.node} failed`, { cause: error });
+  const message = `${kind} at ${origin.node} failed`;
+  // Kernels name their node themselves.
+  if (error instanceof Error && error.message === message) return error;
+  if (!(error instanceof Diagnosed)) return new Error(message, { cause: error });
   return new Diagnosed(error.diagnostics.map((d) => ({ node: origin.node, ...d })));
 }
 
