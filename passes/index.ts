@@ -10,6 +10,7 @@ import fuseNorms from './1-graph/fuse-norms.ts';
 import ingestQuantized from './1-graph/ingest-quantized.ts';
 import inlineBranches from './1-graph/inline-branches.ts';
 import liftTokens from './1-graph/lift-tokens.ts';
+import ropeHalves from './1-graph/rope-halves.ts';
 import splitLinears from './1-graph/split-linears.ts';
 import bindLengths from './3-partition/bind-lengths.ts';
 import chooseRegions from './3-partition/choose-regions.ts';
@@ -30,6 +31,7 @@ export const PASSES: PassRegistry = [
   fuseActivations,
   liftTokens,
   splitLinears,
+  ropeHalves,
   deadCode,
   bindLengths,
   splitStages,

@@ -9,6 +9,7 @@ import fuseNorms from '../../passes/1-graph/fuse-norms.ts';
 import ingestQuantized from '../../passes/1-graph/ingest-quantized.ts';
 import inlineBranches from '../../passes/1-graph/inline-branches.ts';
 import liftTokens from '../../passes/1-graph/lift-tokens.ts';
+import ropeHalves from '../../passes/1-graph/rope-halves.ts';
 import splitLinears from '../../passes/1-graph/split-linears.ts';
 import bindLengths from '../../passes/3-partition/bind-lengths.ts';
 import chooseRegions from '../../passes/3-partition/choose-regions.ts';
@@ -32,6 +33,7 @@ export const GRAPH_STEPS: readonly Step[] = [
   step(fuseActivations, {}), // after norms: their squares and roots are no activations
   step(liftTokens, {}),
   step(splitLinears, {}), // fused projections: each part gets its own layout
+  step(ropeHalves, {}), // each of Q and K has a weight of its own by now
   step(cse, {}), // lifting may cut one slice twice
   step(deadCode, {}),
 ];

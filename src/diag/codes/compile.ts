@@ -52,6 +52,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'A plan replaces the folder it is written to as a whole, so only an older plan is ever replaced.',
     fix: 'Choose another folder with -o, or remove the one that is there.',
   },
+  'compile/rope-halves': {
+    title: 'rotations are computed in another order of features',
+    why: 'Rotations of neighbouring features and of halves are the same up to an order of features that queries and keys share. Plans have one of them: the columns of both projections are read in that order.',
+    fix: 'Nothing: queries and keys meet in a dot product only.',
+  },
   'compile/two-lengths': {
     title: 'a model of two sequences',
     why: 'An encoder and a decoder in one graph have sequences of two lengths. Stages hand on one sequence, so a plan has one length.',
