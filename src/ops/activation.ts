@@ -4,6 +4,7 @@ import { type AttrReader, defineOp, type OpDef } from './op.ts';
 import { normalAxis } from './support/axes.ts';
 import { operand, required, stored, unaryOp } from './support/elementwise.ts';
 import { unsupported } from './support/fault.ts';
+import { mersenne } from './support/mersenne.ts';
 import { hardmaxInto, type Lanes, softmaxInto } from './support/softmax.ts';
 import { gelu, geluTanh, sigmoid, softplus } from './support/special.ts';
 import { allocate } from '../tensor/tensor.ts';
@@ -82,7 +83,7 @@ const softmaxLike = (
     },
   });
 
-/** Inference only: the data as it is, and a mask of ones. */
+/** In inference the data as it is, and a mask of ones; in training a mask drawn from the seed (0 where none is given). */
 const dropout = defineOp({
   domain: '',
   name: 'Dropout',
@@ -93,16 +94,18 @@ const dropout = defineOp({
     const mask = context.version < 10 ? type : { dtype: 'bool' as const, shape: type.shape };
     return { types: [type, mask].slice(0, context.outputCount), values: [context.valueOf(0)] };
   },
-  run({ inputs, outputCount, version }) {
+  run({ attrs, inputs, outputCount, version }) {
     const [x, ratio, training] = inputs;
     if (x === undefined) throw new RangeError('input 0 is missing');
-    if (version >= 12 && training?.data[0] === 1 && (ratio?.data[0] ?? 0.5) !== 0) {
-      unsupported('Dropout', 'training mode with a ratio above 0');
-    }
-    if (outputCount < 2) return [x];
     const mask = zeros(version < 10 ? x.dtype : 'bool', x.shape);
     mask.data.fill(1);
-    return [x, mask];
+    const dropped = version >= 12 && training?.data[0] === 1 ? (ratio?.data[0] ?? 0.5) : 0;
+    if (dropped === 0) return [x, mask].slice(0, outputCount);
+    const next = mersenne(attrs.int('seed', 0));
+    for (let i = 0; i < mask.data.length; i++) mask.data[i] = next() >= dropped ? 1 : 0;
+    const out = allocate(x.dtype, x.data.length);
+    for (let i = 0; i < out.length; i++) out[i] = (mask.data[i] * x.data[i]) / (1 - dropped);
+    return [tensor(x.dtype, x.shape, stored(x.dtype, out)), mask].slice(0, outputCount);
   },
 });
 
