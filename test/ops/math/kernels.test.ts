@@ -99,8 +99,15 @@ describe('versions', () => {
   test('the mask of Dropout has the type of the data before 10', () => {
     expect(run({ op: 'Dropout', version: 7, outputs: 2 }, [x])[1].dtype).toBe('f32');
     expect(run({ op: 'Dropout', version: 12, outputs: 2 }, [x])[1].dtype).toBe('bool');
-    const training = [x, f32([], [0.5]), fromNumbers('bool', [], [1])];
-    expect(() => run({ op: 'Dropout', version: 13 }, training)).toThrow('training mode');
+  });
+
+  test('Dropout in training: what numpy draws after seed(1) decides, and what is kept is scaled', () => {
+    const data = f32([6], [1, 2, 3, 4, 5, 6]);
+    const training = [data, f32([], [0.25]), fromNumbers('bool', [], [1])];
+    // numpy 2: seed(1); rand(6) = 0.417, 0.720, 0.000114, 0.302, 0.147, 0.0923
+    const [kept, mask] = run({ op: 'Dropout', version: 13, attrs: { seed: 1 }, outputs: 2 }, training);
+    expect([...mask.data]).toEqual([1, 1, 0, 1, 0, 0]);
+    expect([...kept.data].map((v) => Number(v.toFixed(5)))).toEqual([1.33333, 2.66667, 0, 5.33333, 0, 0]);
   });
 });
 
