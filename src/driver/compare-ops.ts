@@ -1,6 +1,6 @@
 /** The placed model against the token graph, op by op, with the bound that rounding explains. */
 import { compare, ErrorBound } from '../exec/compare.ts';
-import type { PlacedModel } from '../exec/placed/model.ts';
+import type { PlacedModel, PlacedPlan } from '../exec/placed/model.ts';
 import { runGraph } from '../exec/reference.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { Plan } from '../plan/types.ts';
@@ -61,8 +61,11 @@ export function compareOps(
   return [...worst.values()];
 }
 
+/** What outputs may differ by: no less than what a few roundings do. */
+export const outputBound = (plan: PlacedPlan): number => Math.max(...boundsOf(plan).values(), 1e-5);
+
 /** Bounds by `stage/result`, growing along the model. */
-function boundsOf(plan: Plan): Map<string, number> {
+function boundsOf(plan: PlacedPlan): Map<string, number> {
   const bound = new ErrorBound();
   const out = new Map<string, number>();
   const narrow = narrowest(plan);
@@ -83,7 +86,7 @@ function boundsOf(plan: Plan): Map<string, number> {
 }
 
 /** The narrowest type that values of the plan are stored in. */
-export function narrowest(plan: Plan): 'f32' | 'f16' | 'bf16' | 'other' {
+export function narrowest(plan: Pick<PlacedPlan, 'templates'>): 'f32' | 'f16' | 'bf16' | 'other' {
   const types = new Set(
     plan.templates.flatMap(({ program }) =>
       program.tensors

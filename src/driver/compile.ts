@@ -228,7 +228,7 @@ async function writePlan(output: string, draft: Draft, graph: Graph, writing: Wr
       const path = join(folder, 'model.onnx');
       writeModel(path, exportModel(graph, generator()));
       const written = loadModel(path, plan.mode.batch, bindings);
-      writeExecutor(folder, written.graph, written.roles);
+      writeExecutor(folder, written.graph, written.roles, plan);
     }
     writePlanJson(plan, folder);
     writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(buildReport(plan), null, 2)}\n`);

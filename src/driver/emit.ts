@@ -8,6 +8,7 @@ import { exportModel } from '../frontend/export.ts';
 import { importModel } from '../frontend/import.ts';
 import type { Program } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
+import type { Plan } from '../plan/types.ts';
 import { writeModel } from '../onnx/writer.ts';
 import { writeFileAtomic, writeFolderAtomic } from '../util/files.ts';
 import { packageVersion } from '../util/version.ts';
@@ -15,8 +16,10 @@ import { packageVersion } from '../util/version.ts';
 const generator = (): string => `wafc ${packageVersion()}`;
 
 /** Writes executor.ts beside the model.onnx that `graph` was read from. */
-export const writeExecutor = (folder: string, graph: Graph, roles: Program['roles']): void =>
-  writeFileAtomic(join(folder, 'executor.ts'), emitExecutor({ graph, roles, generator: generator() }));
+export const writeExecutor = (folder: string, graph: Graph, roles: Program['roles'], plan?: Plan): void => {
+  const placed = plan === undefined ? {} : { plan };
+  writeFileAtomic(join(folder, 'executor.ts'), emitExecutor({ graph, roles, generator: generator(), ...placed }));
+};
 
 /** Writes the folder whole or not at all. @throws Diagnosed when the model cannot be read, or the folder is something else's. */
 export async function emit({ model, output, bindings }: EmitArguments): Promise<Answer> {

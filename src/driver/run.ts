@@ -13,7 +13,7 @@ import { pairSpeed } from '../report/drafting.ts';
 import { buildReport } from '../report/report.ts';
 import { loadModel } from './compile.ts';
 import { bindingsOf } from './plan-model.ts';
-import { renderRun, type RunResult } from '../report/run-text.ts';
+import { renderRun, type RunResult, speedOf } from '../report/run-text.ts';
 
 /** @throws Diagnosed for a folder that is no plan, a model that is no decoder, a prompt that it cannot take. */
 export async function run(args: RunArguments, effects: Effects): Promise<Answer> {
@@ -94,7 +94,7 @@ function describe(args: RunArguments, plan: Plan, draft: Plan | undefined, resul
     sampling: { ...args.sampling, seed: args.seed },
     measured: {
       secondsToFirstToken: seconds.first,
-      tokensPerSecond: ids.length > 1 && seconds.rest > 0 ? (ids.length - 1) / seconds.rest : null,
+      tokensPerSecond: speedOf(ids, seconds.rest),
     },
     predicted: { target: plan.target.name, tokensPerSecond: figures.decode?.tokensPerSecond ?? [] },
     draft:

@@ -6,8 +6,11 @@ import type { IoRole } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
 import { printTensorType } from '../ir/print.ts';
+import type { Plan } from '../plan/types.ts';
 import { emitGraph } from './graph.ts';
-import { Names, quote } from './names.ts';
+import { Names } from './names.ts';
+import { emitPlaced } from './placed.ts';
+import { quote } from './syntax.ts';
 
 export interface ExecutorSource {
   /** What model.onnx holds, as it is read back. */
@@ -15,35 +18,18 @@ export interface ExecutorSource {
   readonly roles: ReadonlyMap<string, IoRole>;
   /** `wafc 0.1.0`. */
   readonly generator: string;
+  /** The plan beside model.onnx, where there is one. */
+  readonly plan?: Plan;
 }
 
-export function emitExecutor({ graph, roles, generator }: ExecutorSource): string {
+/** The file; with a plan, its region programs, too. */
+export function emitExecutor(source: ExecutorSource): string {
+  const { graph, roles, generator, plan } = source;
   const names = new Names();
-  const code = emitGraph(
-    graph,
-    graph.inputs.map((v) => `inputs[${quote(graph.names[v])}]`),
-    names,
-    (name) => `weight(${quote(name)})`,
-    'layer',
-  );
-  const uses = (word: string): boolean =>
-    [...code.declarations, ...code.statements, ...code.outputs].some((line) => line.includes(`${word}(`));
-  const imports = ['body', 'isMain', 'main', 'type Model', 'op', 'openWeights', 'type Tensor', 'tensor'].filter(
-    (name) => (name !== 'body' && name !== 'op' && name !== 'tensor') || uses(name),
-  );
-  return `${[
-    '/**',
-    ` * ${comment(graph.name)}, as a program: written by ${generator}, and written again when the plan is.`,
-    ' * Values are what ONNX says of each op, in the order of the graph; comments give their types.',
-    ' *',
-    ' *   npx tsx executor.ts --help',
-    " *   import { run } from './executor.ts';",
-    ' */',
-    `import { ${imports.join(', ')} } from 'wafc/runtime';`,
-    '',
-    '/** Initializers of model.onnx, each read when it is first asked for. */',
-    "const weight = openWeights(new URL('model.onnx', import.meta.url));",
-    '',
+  const inputs = graph.inputs.map((v) => `inputs[${quote(graph.names[v])}]`);
+  const code = emitGraph(graph, inputs, names, (name) => `weight(${quote(name)})`, 'layer');
+  const parts = [
+    ...head(source),
     ...ioType('Inputs', graph, graph.inputs, roles),
     ...ioType('Outputs', graph, graph.outputs, roles),
     ...code.declarations,
@@ -55,23 +41,79 @@ export function emitExecutor({ graph, roles, generator }: ExecutorSource): strin
     '  };',
     '}',
     '',
+    ...(plan === undefined ? [] : [...emitPlaced(plan, names), ...placedFunction(graph)]),
+    ...modelObject(source),
+  ];
+  const text = parts.join('\n');
+  const used = RUNTIME.filter((name) => new RegExp(`\\b${name}\\b[(<]|: ${name}\\b`).test(text));
+  const imports = used.map((name) => (/^[A-Z]/.test(name) ? `type ${name}` : name));
+  return `${opening(graph, generator)}import { ${imports.join(', ')} } from 'wafc/runtime';\n\n${text}\n`;
+}
+
+/** What a file may import, in order. */
+const RUNTIME = 'body host isMain main Model op openBlobs openPlaced openWeights region Tensor tensor'.split(' ');
+
+const opening = (graph: Graph, generator: string): string =>
+  [
+    '/**',
+    ` * ${comment(graph.name)}, as a program: written by ${generator}, and written again when the plan is.`,
+    ' * Values are what ONNX says of each op, in the order of the graph; comments give their types.',
+    ' *',
+    ' *   npx tsx executor.ts --help',
+    " *   import { run } from './executor.ts';",
+    ' */',
+    '',
+  ].join('\n');
+
+const head = ({ plan }: ExecutorSource): string[] => [
+  '/** Initializers of model.onnx, each read when it is first asked for. */',
+  "const weight = openWeights(new URL('model.onnx', import.meta.url));",
+  ...(plan === undefined || plan.host.constants.length === 0
+    ? []
+    : [
+        "/** Constants of the host in weights.bin, by their bytes' offset. */",
+        'const blob = openBlobs(import.meta.url);',
+      ]),
+  '',
+];
+
+const placedFunction = (graph: Graph): string[] => [
+  '/** The plan, core by core. */',
+  'export function placed(inputs: Inputs): Outputs {',
+  '  const results = placedModel.run(inputs);',
+  '  return {',
+  ...graph.outputs.map((v) => `    ${quote(graph.names[v])}: results[${quote(graph.names[v])}],`),
+  '  };',
+  '}',
+  '',
+];
+
+function modelObject({ graph, roles, plan }: ExecutorSource): string[] {
+  const io = (values: readonly ValueId[]): string[] => values.map((v) => `    ${ioLine(graph, v, roles)},`);
+  return [
     'export const model: Model<Inputs, Outputs> = {',
     `  name: ${quote(graph.name)},`,
     '  inputs: [',
-    ...graph.inputs.map((v) => `    ${ioLine(graph, v, roles)},`),
+    ...io(graph.inputs),
     '  ],',
     '  outputs: [',
-    ...graph.outputs.map((v) => `    ${ioLine(graph, v, roles)},`),
+    ...io(graph.outputs),
     '  ],',
     `  vocabulary: ${vocabularyOf(graph, roles)},`,
     '  reference,',
+    ...(plan === undefined ? [] : ['  placed: placedModel,']),
     '};',
     '',
-    '/** Runs the model on tensors by name. */',
-    'export const run = reference;',
+    ...(plan === undefined
+      ? ['/** Runs the model on tensors by name. */', 'export const run = reference;']
+      : [
+          '/** Runs the model on tensors by name: its graph, or the plan core by core. */',
+          "export const run = (inputs: Inputs, mode: 'reference' | 'placed' = 'reference'): Outputs =>",
+          "  mode === 'placed' ? placed(inputs) : reference(inputs);",
+        ]),
     '',
     'if (isMain(import.meta.url)) void main(model);',
-  ].join('\n')}\n`;
+  ];
 }
 
 function ioType(name: string, graph: Graph, values: readonly ValueId[], roles: ExecutorSource['roles']): string[] {

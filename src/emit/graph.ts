@@ -2,16 +2,17 @@
  * A graph as TypeScript: one line an op, with its operands, attributes, type and ONNX node; blocks that repeat are functions,
  * called once an instance; bodies of If, Loop and Scan are closures.
  */
-import { elementCount } from '../ir/constant.ts';
+import { type Constant, elementCount } from '../ir/constant.ts';
 import { type AttrValue, type Graph, isConstantAttr, isGraphAttr, type Op } from '../ir/graph.ts';
 import type { OpId, ValueId } from '../ir/ids.ts';
 import { printTensorType } from '../ir/print.ts';
 import { findBlocks, type Part } from './blocks.ts';
-import { isInline, list, numberLiteral, tensorLiteral } from './literal.ts';
-import { nameByInstance, Names, quote, shortName } from './names.ts';
+import { isInline, tensorLiteral } from './literal.ts';
+import { nameByInstance, Names, shortName } from './names.ts';
+import { list, numberLiteral, property, quote } from './syntax.ts';
 
 /** How the code gets a constant that is too large to stand in it. */
-export type ConstantCode = (name: string) => string;
+export type ConstantCode = (name: string, constant: Constant) => string;
 
 export interface GraphCode {
   /** Declarations of functions and tables, before the function that uses them. */
@@ -92,7 +93,7 @@ class Emitter {
     const given = this.constantOps.get(v)?.attrs.value;
     const constant = isConstantAttr(given) ? given : this.graph.constants.get(v);
     if (constant === undefined) return undefined;
-    return isInline(constant) ? tensorLiteral(constant) : this.constant(this.graph.names[v]);
+    return isInline(constant) ? tensorLiteral(constant) : this.constant(this.graph.names[v], constant);
   }
 
   op(at: OpId, node = quote(this.graph.ops[at].origin.node)): string[] {
@@ -129,7 +130,12 @@ class Emitter {
 
   /** `body([types in], [types out], (a, b) => { .. })`: reads what is around it as any closure does. */
   private body(graph: Graph, path: string): string {
-    const inner = new Emitter(graph, new Names(this.names), (name) => this.constant(`${path}.${name}`), this);
+    const inner = new Emitter(
+      graph,
+      new Names(this.names),
+      (name, constant) => this.constant(`${path}.${name}`, constant),
+      this,
+    );
     const parameters = graph.inputs.map((v) => inner.names.add(shortName(graph.names[v])));
     for (const [i, v] of graph.inputs.entries()) inner.values.set(v, parameters[i]);
     const ops = graph.ops.flatMap((_, at) => (inner.isConstant(at as OpId) ? [] : inner.op(at as OpId)));
@@ -276,8 +282,6 @@ class BlockEmitter {
     });
   }
 }
-
-const property = (name: string): string => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : quote(name));
 
 /** Bodies have no name of their own: their op's first output stands for it. */
 const firstOutput = (graph: Graph, op: Op): string => {

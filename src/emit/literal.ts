@@ -3,7 +3,7 @@ import type { Constant } from '../ir/constant.ts';
 import { elementCount } from '../ir/constant.ts';
 import { readConstant } from '../tensor/read.ts';
 import { isFloat } from '../ir/types.ts';
-import { quote } from './names.ts';
+import { list, quote } from './syntax.ts';
 
 /** Constants up to this many elements stand in the code; more of them say less than a name does. */
 const INLINE_INTEGERS = 16;
@@ -27,16 +27,4 @@ function shortest(value: number): number {
     if (Math.fround(short) === value) return short;
   }
   return value;
-}
-
-export const list = (values: ArrayLike<number>): string => `[${Array.from(values, numberLiteral).join(', ')}]`;
-
-export function numberLiteral(value: number): string {
-  if (Number.isNaN(value)) return 'Number.NaN';
-  if (!Number.isFinite(value)) return value > 0 ? 'Number.POSITIVE_INFINITY' : 'Number.NEGATIVE_INFINITY';
-  if (Object.is(value, -0)) return '-0';
-  // Where a double has no unit digit any more: the largest and smallest integers of ONNX stand for "to the end".
-  const power = Math.log2(Math.abs(value));
-  if (power > 53 && Number.isInteger(power)) return value < 0 ? `-(2 ** ${power})` : `2 ** ${power}`;
-  return String(value);
 }

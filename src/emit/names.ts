@@ -1,4 +1,5 @@
 /** Names for generated code: identifiers from ONNX names, and one text for names that differ by their numbers. */
+import { quote } from './syntax.ts';
 
 const RESERVED = new Set(
   (
@@ -6,7 +7,7 @@ const RESERVED = new Set(
     'instanceof new null return super switch this throw true try typeof var void while with yield let static implements interface ' +
     'package private protected public await async of undefined NaN Infinity arguments eval ' +
     // What every emitted file uses itself.
-    'op weight blob body tensor region stage model run main isMain reference placed inputs feeds k w Inputs Outputs Tensor'
+    'op weight blob body host tensor region model run main isMain reference placed placedModel before after inputs k r w Inputs Outputs Tensor'
   ).split(' '),
 );
 
@@ -35,12 +36,14 @@ export class Names {
 }
 
 /** The telling end of an ONNX name: `/m/layers.0/self_attn/q_proj/MatMul` is q_proj/MatMul, `present.0.key` is all of it. */
-export function shortName(name: string): string {
+export function shortName(name: string, words = 2): string {
   const bare = name.replace(/_output_\d+$/, '');
   const separator = bare.includes('/') ? '/' : '.';
   const parts = bare.split(separator).filter((part) => part !== '');
-  const last = parts.slice(-2);
-  return (/^\d+$/.test(last[0] ?? '') ? parts.slice(-3) : last).join('_').replace(/^layers?[._]\d+_/, '');
+  const last = parts.slice(-words);
+  return (/^\d+$/.test(last[0] ?? '') ? parts.slice(-words - 1) : last)
+    .join('_')
+    .replace(/^(?:.*_)?layers?[._]\d+_/, '');
 }
 
 /**
@@ -71,7 +74,3 @@ function affine(start: number, step: number): string {
   const product = step === 1 ? 'k' : `${step} * k`;
   return start === 0 ? product : step < 0 ? `${start} - ${-step} * k` : `${start} + ${product}`;
 }
-
-/** A string literal. */
-export const quote = (text: string): string =>
-  `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;

@@ -6,9 +6,9 @@ import { parseGraph } from '../ir/parse.ts';
 import type { Plan } from './types.ts';
 
 /** Parses the graphs that run before and after the wafer. `fd` is weights.bin and must be open while they run for the first time. */
-export function hostGraphs(plan: Plan, fd: number): [Graph, Graph] {
+export function hostGraphs(host: Plan['host'], fd: number): [Graph, Graph] {
   const sources = new Map<string, ByteSource>();
-  for (const { name, offset, bytes } of plan.host.constants) {
+  for (const { name, offset, bytes } of host.constants) {
     const held = new Uint8Array(bytes);
     readSync(fd, held, 0, bytes, offset);
     sources.set(name, {
@@ -17,5 +17,5 @@ export function hostGraphs(plan: Plan, fd: number): [Graph, Graph] {
       read: (at, into) => into.set(held.subarray(at, at + into.byteLength)),
     });
   }
-  return [parseGraph(plan.host.before, { sources }), parseGraph(plan.host.after, { sources })];
+  return [parseGraph(host.before, { sources }), parseGraph(host.after, { sources })];
 }

@@ -45,18 +45,36 @@ const REASONS: Readonly<Record<RunResult['reason'], string>> = {
   interrupted: 'interrupted',
 };
 
-export function renderRun({ executor, prompt, generated, reason, measured, predicted, draft }: RunResult): string {
-  const tokens = (n: number): string => `${n} token${n === 1 ? '' : 's'}`;
-  const rate = (n: number): string => `${n < 100 ? n.toPrecision(3) : formatInteger(Math.round(n))} tokens/s`;
-  const speeds = (list: readonly PairSpeed[]): string =>
-    list.map(({ clockGHz, calibrated }) => `${rate(calibrated)} at ${clockGHz} GHz`).join(', ');
-  const rows: [string, string][] = [
-    ['generated', `${tokens(generated.ids.length)} after a prompt of ${prompt.ids.length}: ${REASONS[reason]}`],
+/** How many tokens per second after the first; null where there is only one. */
+export const speedOf = (ids: readonly number[], rest: number): number | null =>
+  ids.length > 1 && rest > 0 ? (ids.length - 1) / rest : null;
+
+/** What was generated, and how fast this machine was. */
+function measuredRows({ executor, prompt, generated, reason, measured }: Measured): [string, string][] {
+  const tokens = generated.ids.length;
+  const speed = measured.tokensPerSecond === null ? 'too few tokens' : rate(measured.tokensPerSecond);
+  return [
+    [
+      'generated',
+      `${tokens} token${tokens === 1 ? '' : 's'} after a prompt of ${prompt.ids.length}: ${REASONS[reason]}`,
+    ],
     [
       'measured',
-      `${measured.tokensPerSecond === null ? 'too few tokens' : rate(measured.tokensPerSecond)} on this machine, ${executor} executor; first after ${measured.secondsToFirstToken.toFixed(3)} s`,
+      `${speed} on this machine, ${executor} executor; first after ${measured.secondsToFirstToken.toFixed(3)} s`,
     ],
   ];
+}
+type Measured = Pick<RunResult, 'executor' | 'prompt' | 'generated' | 'reason' | 'measured'>;
+
+export const renderMeasured = (result: Measured): string => `\n${pairs(measuredRows(result))}`;
+
+const rate = (n: number): string => `${n < 100 ? n.toPrecision(3) : formatInteger(Math.round(n))} tokens/s`;
+
+export function renderRun(result: RunResult): string {
+  const { predicted, draft } = result;
+  const speeds = (list: readonly PairSpeed[]): string =>
+    list.map(({ clockGHz, calibrated }) => `${rate(calibrated)} at ${clockGHz} GHz`).join(', ');
+  const rows = measuredRows(result);
   if (predicted.tokensPerSecond.length > 0)
     rows.push([
       'predicted',

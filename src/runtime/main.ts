@@ -1,18 +1,17 @@
-/** The command line of an emitted executor: inputs in, outputs out. */
+/** The command line of an emitted executor: inputs in, outputs out; both executors compared; text continued. */
 import { realpathSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
-import { integerFrom, withCommon, withExamples } from '../cli/arguments.ts';
+import { Command, Option } from 'commander';
+import { type CommonOptions, integerFrom, withCommon, withExamples } from '../cli/arguments.ts';
 import { type Io, processIo } from '../cli/io.ts';
 import { runProgram } from '../cli/run-program.ts';
+import { type GenerationOptions, withGeneration } from '../cli/run.ts';
 import { cleanUpOnSignals } from '../cli/signals.ts';
-import type { Answer } from '../driver/contract.ts';
-import { randomFeeds } from '../exec/feeds-for.ts';
-import { printType } from '../ir/types.ts';
-import { readNpz, writeNpz } from '../tensor/npz.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import { table } from '../util/table.ts';
-import { checkInputs, feedSpecs, type Model, type Tensors } from './model.ts';
+import { compareModes } from './compare.ts';
+import { continueText } from './continue.ts';
+import { evaluate, type EvaluateOptions } from './evaluate.ts';
+import type { Model } from './model.ts';
 
 /** Whether the module at `url` is what the process was started with. */
 export function isMain(url: string): boolean {
@@ -20,31 +19,53 @@ export function isMain(url: string): boolean {
   return script !== undefined && realpathSync(script) === realpathSync(fileURLToPath(url));
 }
 
-interface Options {
-  readonly input?: string;
-  readonly output?: string;
-  readonly seed: number;
-  readonly tokens: number;
-}
+type Options = EvaluateOptions & GenerationOptions & CommonOptions & { readonly compare?: true };
 
-/** Runs a model as the command line says; gives the exit code: 0, 1 for a fault of the input, 2 for bad usage, 70 for one of wafc. */
+/** Runs a model as the command line says, and sets the exit code: that of `wafc`, 3 where `--compare` finds a difference. */
 export async function main(model: Model, argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   io ??= ownProcess();
+  const shown = io;
   process.exitCode = await runProgram(
     (show) => {
-      const command = withCommon(new Command('executor.ts'))
-        .description(`Run ${model.name}: inputs in, outputs out.`)
-        .option('--input <file.npz>', 'inputs, by name, instead of seeded random ones')
-        .option('--output <file.npz>', 'write the outputs')
-        .option('--seed <n>', 'seed of random inputs', integerFrom(0), 0)
-        .option('--tokens <n>', 'length of random inputs', integerFrom(1), 8);
-      withExamples(command, ['npx tsx executor.ts --input inputs.npz --output outputs.npz']);
-      return command.action((options: Options) => show(() => evaluate(model, options), command));
+      const command = commandOf(model);
+      return command.action((options: Options) =>
+        show(() => {
+          if (options.compare) return compareModes(model, options);
+          const generates = options.prompt ?? options.ids ?? options.file;
+          return generates === undefined ? evaluate(model, options) : continueText(model, folderOf(), options, shown);
+        }, command),
+      );
     },
     'npx tsx executor.ts',
     argv,
-    io,
+    shown,
   );
+}
+
+/** Where a tokenizer may lie: beside the program that was started. */
+const folderOf = (): string => dirname(process.argv[1] ?? '.');
+
+function commandOf(model: Model): Command {
+  const command = withCommon(new Command('executor.ts')).description(`Run ${model.name}: inputs in, outputs out.`);
+  command
+    .option('--input <file.npz>', 'inputs, by name, instead of seeded random ones')
+    .option('--output <file.npz>', 'write the outputs')
+    .option('--seed <n>', 'seed of random inputs and of sampling', integerFrom(0), 0)
+    .option('--tokens <n>', 'length of random inputs', integerFrom(1), 8);
+  if (model.placed !== undefined)
+    command
+      .addOption(
+        new Option('--mode <executor>', "the model's graph, or the plan core by core")
+          .choices(['reference', 'placed'])
+          .default('reference'),
+      )
+      .option('--compare', 'run both, and compare; exit code 3 when they differ');
+  withGeneration(command.optionsGroup('Generating:'));
+  return withExamples(command, [
+    'npx tsx executor.ts --input inputs.npz --output outputs.npz',
+    ...(model.placed === undefined ? [] : ['npx tsx executor.ts --input inputs.npz --compare']),
+    "npx tsx executor.ts --prompt 'Once upon a time' --tokenizer tokenizer.json",
+  ]);
 }
 
 /** Listeners are added to the process once, however often a program runs models. */
@@ -54,47 +75,3 @@ function ownProcess(): Io {
   cleanUpOnSignals();
   return processIo();
 }
-
-function evaluate(model: Model, { input, output, seed, tokens }: Options): Answer {
-  const inputs = Object.fromEntries(input === undefined ? randomInputs(model, seed, tokens) : readNpz(input));
-  checkInputs(model, inputs);
-  const outputs = model.reference(inputs);
-  if (output !== undefined) writeNpz(output, new Map(Object.entries(outputs)));
-  return {
-    exitCode: 0,
-    diagnostics: [],
-    text: () => describe(outputs),
-    json: () => ({
-      schema: 'wafc.outputs/1',
-      model: model.name,
-      outputs: Object.entries(outputs).map(([name, { dtype, shape, data }]) => ({
-        name,
-        dtype,
-        shape,
-        data: [...data],
-      })),
-    }),
-  };
-}
-
-/** Where no table tells how many ids there are, two of them are safe. */
-const SMALLEST_VOCABULARY = 2;
-
-function randomInputs(model: Model, seed: number, sequence: number): Map<string, Tensor> {
-  const vocabulary = model.vocabulary ?? SMALLEST_VOCABULARY;
-  return randomFeeds(feedSpecs(model), { batch: 1, sequence, past: 0, vocabulary, seed });
-}
-
-/** One line an output: its type, and its first elements. */
-function describe(outputs: Tensors): string {
-  const rows = Object.entries(outputs).map(([name, value]) => {
-    const first = value.strings?.slice(0, SHOWN) ?? Array.from(value.data.subarray(0, SHOWN), (x) => x.toPrecision(6));
-    const more = value.data.length > SHOWN || (value.strings?.length ?? 0) > SHOWN ? ' ..' : '';
-    return [name, printType(value), first.join(' ') + more];
-  });
-  return table(
-    ['output', 'type', 'first elements'].map((head) => ({ head, align: 'left' })),
-    rows,
-  );
-}
-const SHOWN = 6;

@@ -1,11 +1,11 @@
 /** The interface of an emitted model: what it is fed, what it gives, and how it is run. */
 import { checkFeeds } from '../exec/feeds.ts';
 import type { FeedSpec } from '../exec/feeds-for.ts';
-import { bindDim } from '../ir/dim.ts';
 import type { IoRole } from '../ir/facts.ts';
 import { id } from '../ir/ids.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { parseType } from './op.ts';
+import type { Placed } from './placed.ts';
 
 /** Tensors by the names of the model's inputs or outputs. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -26,14 +26,16 @@ export interface Model<I extends Tensors = Tensors, O extends Tensors = Tensors>
   readonly vocabulary: number | null;
   /** The graph, op by op. */
   reference(inputs: I): O;
+  /** The plan, core by core; absent where nothing was placed. */
+  readonly placed?: Placed;
 }
 
+/** Inputs or outputs with their types read. */
+export const ioSpecs = (list: readonly ModelIo[]): FeedSpec[] =>
+  list.map(({ name, type, role }) => ({ name, role, ...parseType(type) }));
+
 /** The model's inputs, as what makes and checks feeds wants them. */
-export const feedSpecs = (model: Model): FeedSpec[] =>
-  model.inputs.map(({ name, type, role }) => {
-    const { dtype, shape } = parseType(type);
-    return { name, dtype, shape: shape.map((d) => bindDim(d, {})), role };
-  });
+export const feedSpecs = (model: Model): FeedSpec[] => ioSpecs(model.inputs);
 
 /** @throws Diagnosed with one diagnostic per input that is missing, unknown, or of another type. */
 export function checkInputs(model: Model, inputs: Tensors): void {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { findBlocks } from '../../src/emit/blocks.ts';
 import { emitExecutor } from '../../src/emit/executor.ts';
-import { nameByInstance, Names, quote, shortName } from '../../src/emit/names.ts';
+import { nameByInstance, Names, shortName } from '../../src/emit/names.ts';
+import { quote } from '../../src/emit/syntax.ts';
 import { importModel } from '../../src/frontend/import.ts';
 import type { OpId } from '../../src/ir/ids.ts';
 import { parseGraph } from '../../src/ir/parse.ts';
@@ -128,7 +129,9 @@ describe('names', () => {
   });
   test('telling ends', () => {
     expect(
-      ['/m/layers.0/self_attn/q_proj/MatMul_output_0', '/m/layers.3/Add', 'present.0.key', 'linear_7'].map(shortName),
+      ['/m/layers.0/self_attn/q_proj/MatMul_output_0', '/m/layers.3/Add', 'present.0.key', 'linear_7'].map((name) =>
+        shortName(name),
+      ),
     ).toEqual(['q_proj_MatMul', 'Add', 'present_0_key', 'linear_7']);
   });
   test('numbers that grow evenly are written with k', () => {

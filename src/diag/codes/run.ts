@@ -52,6 +52,11 @@ export const RUN_CODES: CodeTable = {
     why: 'A model predicts what follows; without a token, and without one that begins a sequence, there is nothing to follow.',
     fix: 'Give a prompt with --prompt, --file or --ids.',
   },
+  'runtime/not-placed': {
+    title: 'the model of an executor is not placed',
+    why: '`wafc emit` writes the graph of a model only; nothing says how it would lie on cores.',
+    fix: 'Compile the model: `wafc compile -o` writes an executor.ts that runs the plan, too.',
+  },
   'runtime/type': {
     title: 'a type in an emitted executor cannot be read',
     why: 'Types are written f32[B,S,64]; executor.ts was edited, or another version of wafc wrote it.',

@@ -1,11 +1,11 @@
 /** Keys, values and mask entries between the model's own inputs and outputs and the cores that hold them. */
 import { fail } from '../../diag/diagnostic.ts';
-import type { Plan } from '../../plan/types.ts';
+import type { PlacedPlan } from './model.ts';
 import { type Tensor, zeros } from '../../tensor/tensor.ts';
 import { eachOwned, type StageTiles } from './region.ts';
 
 export interface PlacedStages {
-  readonly plan: Plan;
+  readonly plan: PlacedPlan;
   readonly stages: readonly StageTiles[];
 }
 

@@ -7,14 +7,13 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail } from '../../diag/diagnostic.ts';
 import type { IoRole } from '../../ir/facts.ts';
-import type { Graph } from '../../ir/graph.ts';
 import type { StepInput } from '../../ir/program.ts';
 import { type DType, isFloat } from '../../ir/types.ts';
 import type { Plan, PlanStage } from '../../plan/types.ts';
 import { hostGraphs } from '../../plan/host.ts';
 import { roundTo } from '../../tensor/pack.ts';
 import { type Tensor, tensor } from '../../tensor/tensor.ts';
-import { evaluate, runGraph } from '../reference.ts';
+import { evaluate } from '../reference.ts';
 import { spread } from './geometry.ts';
 import { loadWeight } from './load.ts';
 import { loadMask, loadPasts, takePresents } from './caches.ts';
@@ -31,18 +30,35 @@ export interface CallOptions {
   readonly observe?: Observe;
 }
 
+/** A part of the model that the host runs. */
+export interface HostProgram {
+  /** What it is fed, with the types the model gives it. */
+  readonly inputs: readonly { readonly name: string; readonly dtype: DType }[];
+  run(feeds: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor>;
+}
+
+/** What the host computes before the wafer, and after it. */
+export interface Host {
+  readonly before: HostProgram;
+  readonly after: HostProgram;
+}
+
+/** What of a plan is run. The host's part is that of plan.json, or a program of its own. */
+export type PlacedPlan = Pick<Plan, 'mode' | 'inputs' | 'outputs' | 'templates' | 'stages'> & {
+  readonly host: Plan['host'] | Host;
+};
+
 export class PlacedModel {
-  readonly plan: Plan;
-  private readonly before: Graph;
-  private readonly after: Graph;
+  readonly plan: PlacedPlan;
+  private readonly host: Host;
   readonly stages: readonly StageTiles[];
 
   /** Reads all tiles. Throws Diagnosed `plan/..` when weights.bin and plan.json disagree. */
-  constructor(plan: Plan, directory: string) {
+  constructor(plan: PlacedPlan, directory: string) {
     this.plan = plan;
     const fd = openSync(join(directory, 'weights.bin'), 'r');
     try {
-      [this.before, this.after] = hostGraphs(plan, fd);
+      this.host = 'constants' in plan.host ? hostOf(plan.host, fd) : plan.host;
       const workspaces = plan.templates.map(({ program }) => workspaceOf(program));
       this.stages = plan.stages.map((stage) => this.tilesOf(stage, workspaces[stage.template], fd));
     } finally {
@@ -76,7 +92,7 @@ export class PlacedModel {
         fed.set(io.name, { dtype: io.dtype, shape, data: new Float32Array(0) });
       }
     }
-    const host = this.hostValues(fed);
+    const host = this.host.before.run(fed);
     const results = new Map<string, Tensor>();
     for (let b = 0; b < batch; b++) {
       if (options.resident === undefined) loadPasts(this, feeds, b, past);
@@ -128,11 +144,6 @@ export class PlacedModel {
     return { batch, sequence, past, skip };
   }
 
-  private hostValues(feeds: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
-    const values = evaluate(this.before, this.before.outputs, feeds);
-    return new Map(this.before.outputs.map((v, i) => [this.before.names[v], values[i]]));
-  }
-
   private runSequence(
     { b, batch, sequence, past, skip }: Lengths & { readonly b: number },
     host: ReadonlyMap<string, Tensor>,
@@ -176,13 +187,12 @@ export class PlacedModel {
   ): Map<string, Tensor> {
     const wanted = this.plan.outputs.filter(({ role }) => !(keepPresents && role.kind === 'present'));
     const given = new Map<string, Tensor>();
-    for (const v of this.after.inputs) {
-      const name = this.after.names[v];
+    for (const { name, dtype } of this.host.after.inputs) {
       const value = results.get(name);
-      const fed = value ? typed(value, this.after.types[v].dtype) : feeds.get(name);
+      const fed = value ? typed(value, dtype) : feeds.get(name);
       if (fed !== undefined) given.set(name, fed);
     }
-    const after = this.after.outputs.length > 0 ? runGraph(this.after, given) : new Map<string, Tensor>();
+    const after = this.host.after.run(given);
     return new Map(
       wanted.map(({ name, dtype }) => {
         const value = after.get(name) ?? results.get(name);
@@ -196,6 +206,18 @@ export class PlacedModel {
 /** Embeddings made elsewhere, fed in place of ids: [B, S, F] with an open S. */
 const isFeatures = (role: IoRole, shape: readonly (number | string)[]): boolean =>
   role.kind === 'plain' && shape.length === 3 && typeof shape[1] === 'string';
+
+/** The graphs of plan.json, on the reference executor. */
+function hostOf(host: Plan['host'], fd: number): Host {
+  const [before, after] = hostGraphs(host, fd).map((graph) => ({
+    inputs: graph.inputs.map((v) => ({ name: graph.names[v], dtype: graph.types[v].dtype })),
+    run(feeds: ReadonlyMap<string, Tensor>) {
+      const values = evaluate(graph, graph.outputs, feeds);
+      return new Map(graph.outputs.map((v, i) => [graph.names[v], values[i]]));
+    },
+  }));
+  return { before, after };
+}
 
 /** What leaves the wafer is of the model's own float type. */
 const typed = (value: Tensor, dtype: DType): Tensor =>

@@ -1,0 +1,65 @@
+/** One run of a model on given inputs, or on seeded random ones. */
+import type { Answer } from '../driver/contract.ts';
+import { randomFeeds } from '../exec/feeds-for.ts';
+import { printType } from '../ir/types.ts';
+import { readNpz, writeNpz } from '../tensor/npz.ts';
+import { table } from '../util/table.ts';
+import { checkInputs, feedSpecs, type Model, type Tensors } from './model.ts';
+
+export interface EvaluateOptions {
+  readonly input?: string;
+  readonly output?: string;
+  readonly seed: number;
+  readonly tokens: number;
+  readonly mode?: 'reference' | 'placed';
+}
+
+export function evaluate(model: Model, options: EvaluateOptions): Answer {
+  const inputs = inputsOf(model, options);
+  const { mode = 'reference', output } = options;
+  const outputs = mode === 'placed' && model.placed !== undefined ? model.placed.run(inputs) : model.reference(inputs);
+  if (output !== undefined) writeNpz(output, new Map(Object.entries(outputs)));
+  return {
+    exitCode: 0,
+    diagnostics: [],
+    text: () => describe(outputs),
+    json: () => ({
+      schema: 'wafc.outputs/1',
+      model: model.name,
+      executor: mode,
+      outputs: Object.entries(outputs).map(([name, { dtype, shape, data, strings }]) => ({
+        name,
+        dtype,
+        shape,
+        data: strings ?? [...data],
+      })),
+    }),
+  };
+}
+
+/** Where no table tells how many ids there are, two of them are safe. */
+const SMALLEST_VOCABULARY = 2;
+
+/** @throws Diagnosed when a file is no .npz, or its tensors are not the model's inputs. */
+export function inputsOf(model: Model, { input, seed, tokens }: EvaluateOptions): Tensors {
+  const vocabulary = model.vocabulary ?? SMALLEST_VOCABULARY;
+  const size = { batch: 1, sequence: tokens, past: 0, vocabulary, seed };
+  const inputs = Object.fromEntries(input === undefined ? randomFeeds(feedSpecs(model), size) : readNpz(input));
+  checkInputs(model, inputs);
+  return inputs;
+}
+
+const SHOWN = 6;
+
+/** One line an output: its type, and its first elements. */
+function describe(outputs: Tensors): string {
+  const rows = Object.entries(outputs).map(([name, value]) => {
+    const first = value.strings?.slice(0, SHOWN) ?? Array.from(value.data.subarray(0, SHOWN), (x) => x.toPrecision(6));
+    const more = value.data.length > SHOWN || (value.strings?.length ?? 0) > SHOWN ? ' ..' : '';
+    return [name, printType(value), first.join(' ') + more];
+  });
+  return table(
+    ['output', 'type', 'first elements'].map((head) => ({ head, align: 'left' })),
+    rows,
+  );
+}
