@@ -56,7 +56,7 @@ export interface Oracle {
 }
 
 /**
- * A session on the model file, graph optimizations off: they replace weight dequantization by int8 math.
+ * A session on the model file that computes what the model says, in floats.
  * @throws Diagnosed when onnxruntime-node is not installed or refuses the model.
  */
 export async function openOnnxruntime(path: string): Promise<Oracle> {
@@ -68,20 +68,7 @@ export async function openOnnxruntime(path: string): Promise<Oracle> {
       notes: ['npm install onnxruntime-node --ignore-scripts'],
     });
   }
-  let session: OrtSession;
-  try {
-    session = await ort.InferenceSession.create(path, {
-      graphOptimizationLevel: 'disabled',
-      intraOpNumThreads: 1,
-      logSeverityLevel: 3,
-      extra: { session: { qdq_matmulnbits_accuracy_level: '0' } },
-    });
-  } catch (error) {
-    fail({
-      code: 'verify/onnxruntime',
-      message: `onnxruntime refuses ${path}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`,
-    });
-  }
+  const session = await sessionOf(ort, path);
   return {
     async run(feeds) {
       const given: Record<string, OrtTensor> = {};
@@ -95,6 +82,32 @@ export async function openOnnxruntime(path: string): Promise<Oracle> {
       return new Map(Object.entries(results).map(([name, value]) => [name, fromOrt(name, value)]));
     },
   };
+}
+
+/**
+ * Without optimizations where the model loads so: they may replace weights by int8 math. Some f16 models need the casts that
+ * the basic ones insert.
+ */
+async function sessionOf(ort: Ort, path: string): Promise<OrtSession> {
+  const faults: unknown[] = [];
+  for (const graphOptimizationLevel of ['disabled', 'basic']) {
+    try {
+      return await ort.InferenceSession.create(path, {
+        graphOptimizationLevel,
+        intraOpNumThreads: 1,
+        logSeverityLevel: 3,
+        // Level 4, the default, would round activations to 8 bits where weights are dequantized.
+        extra: { session: { qdq_matmulnbits_accuracy_level: '0' } },
+      });
+    } catch (error) {
+      faults.push(error);
+    }
+  }
+  const [first] = faults;
+  return fail({
+    code: 'verify/onnxruntime',
+    message: `onnxruntime refuses ${path}: ${first instanceof Error ? first.message.split('\n')[0] : String(first)}`,
+  });
 }
 
 function toOrt(ort: Ort, { dtype, shape, data }: Tensor): OrtTensor {

@@ -2,7 +2,7 @@
 import { bytesSource, codesOf, type Constant, denseConstant, elementCount } from '../ir/constant.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import type { Payload } from '../onnx/writer.ts';
-import { readCodes } from '../tensor/codes.ts';
+import { readUnits } from '../tensor/codes.ts';
 import { pack } from '../tensor/pack.ts';
 import { packCodes } from '../tensor/sub-byte.ts';
 import { allocate } from '../tensor/tensor.ts';
@@ -34,7 +34,7 @@ export function blockBytes(label: string, rows: Constant, pitch: number): Payloa
     const step = Math.max(1, Math.floor(CHUNK / pitch));
     for (let n = 0; n < N; n += step) {
       const count = Math.min(step, N - n);
-      const codes = readCodes(rows, [n, 0], [count, K]);
+      const codes = readUnits(rows, [n, 0], [count, K]);
       const padded = new Uint8Array(count * pitch);
       for (let r = 0; r < count; r++) for (let k = 0; k < K; k++) padded[r * pitch + k] = codes[r * K + k] ^ flip;
       yield bits === 8 ? padded : packCodes(bits, padded);
@@ -47,7 +47,7 @@ export function blockBytes(label: string, rows: Constant, pitch: number): Payloa
 export function packedRows(table: Constant, bits: number): Uint8Array {
   const [rows, columns] = table.shape;
   const pitch = Math.ceil((columns * bits) / 8) * (8 / bits);
-  const codes = readCodes(table, [0, 0], table.shape);
+  const codes = readUnits(table, [0, 0], table.shape);
   const padded = new Uint8Array(rows * pitch);
   for (let r = 0; r < rows; r++) padded.set(codes.subarray(r * columns, (r + 1) * columns), r * pitch);
   return bits === 8 ? padded : packCodes(bits, padded);

@@ -34,8 +34,8 @@ export function opsetFor(c: Quantized, opset: number): number {
   return needed > opset && isMicrosoft ? 0 : needed;
 }
 
-/** Blocks that onnxruntime has kernels for. */
-const isFast = (block: number): boolean => block >= 16 && Number.isInteger(Math.log2(block));
+/** Blocks that onnxruntime has kernels for; with 512 some of its versions give zeros (onnxruntime#28551). */
+const isFast = (block: number): boolean => block >= 16 && block <= 256 && Number.isInteger(Math.log2(block));
 
 /** Codes [K, N] in blocks along K that MatMulNBits multiplies with an x of type `dtype`. */
 export function isProduct(c: Quantized, dtype: DType | null): boolean {
@@ -44,7 +44,8 @@ export function isProduct(c: Quantized, dtype: DType | null): boolean {
     !isQuantized(table) && (table.stored === dtype || (dtype === 'f32' && table.stored === 'f16'));
   if (c.shape.length !== 2 || block[1] !== 1 || !isFast(block[0]) || phase.some((n) => n !== 0)) return false;
   if (dtype !== rounded || dtype !== c.dtype || !narrower(scales)) return false;
-  if (c.stored.startsWith('i')) return zeros === 0;
+  // Signed codes of one block a column are DequantizeLinear's own form.
+  if (c.stored.startsWith('i')) return zeros === 0 && scales.shape[0] > 1;
   if (!/^u[248]$/.test(c.stored)) return false;
   return typeof zeros === 'number' ? Number.isInteger(zeros) : zeros.stored === c.stored || narrower(zeros);
 }

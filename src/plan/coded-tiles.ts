@@ -9,7 +9,7 @@ import type { Coding } from '../ir/coding.ts';
 import { codesOf, type Constant, elementCount, groupCount, type Quantized } from '../ir/constant.ts';
 import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
-import { readCodes } from '../tensor/codes.ts';
+import { readUnits } from '../tensor/codes.ts';
 import { blocksOf, digestOf, type TileSink, WHOLE_BYTES } from './tiles.ts';
 
 /** A part of a dim: what it has, where it begins, and its first group. */
@@ -118,7 +118,7 @@ const ONE: Box = { row: 0, column: 0, rows: 1, columns: 1 };
 const planeOf = (c: Constant, starts: readonly number[], sizes: readonly number[]): Plane => ({
   constant: codesOf(c),
   bits: DTYPE_BITS[c.stored],
-  units: readCodes(c, starts, sizes),
+  units: readUnits(c, starts, sizes),
   width: sizes[1],
 });
 

@@ -64,12 +64,22 @@ export function unpackInto(dtype: DType, bytes: Uint8Array, out: TensorData): vo
       const high = words[2 * i + 1];
       out[i] = (signed ? high | 0 : high) * TWO32 + words[2 * i];
     }
-  } else if (out instanceof Float32Array) decodeInto(dtype, source, out);
-  else if (DTYPE_BITS[dtype] < 8) {
-    const codes = unpackCodes(DTYPE_BITS[dtype], source, 0, out.length);
-    const flip = dtype.startsWith('i') ? 1 << (DTYPE_BITS[dtype] - 1) : 0;
-    for (let i = 0; i < out.length; i++) out[i] = (codes[i] ^ flip) - flip;
-  } else throw new TypeError(`an array of ${dtype} cannot be a ${out.constructor.name}`);
+  } else if (DTYPE_BITS[dtype] < 8) valuesOfCodes(dtype, unpackCodes(DTYPE_BITS[dtype], source, 0, out.length), out);
+  else if (out instanceof Float32Array) decodeInto(dtype, source, out);
+  else throw new TypeError(`an array of ${dtype} cannot be a ${out.constructor.name}`);
+}
+
+/** Values of the codes of a type narrower than a byte, one a byte. */
+export function valuesOfCodes(dtype: DType, codes: Uint8Array, out: TensorData): void {
+  if (out instanceof Float32Array) {
+    const table = decodeTable(dtype);
+    const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
+    for (let i = 0; i < bits.length; i++) bits[i] = table[codes[i]];
+    return;
+  }
+  const flip = dtype.startsWith('i') ? 1 << (DTYPE_BITS[dtype] - 1) : 0;
+  if (flip === 0) out.set(codes);
+  else for (let i = 0; i < out.length; i++) out[i] = (codes[i] ^ flip) - flip;
 }
 
 /** Packed bytes of `data`. Values that `dtype` can hold come back from {@link unpack} as they were; others are rounded. */
@@ -129,11 +139,7 @@ function decodeInto(dtype: DType, source: Uint8Array, out: Float32Array): void {
     const codes = source.byteOffset % 2 === 0 ? source : Uint8Array.from(source);
     const halves = new Uint16Array(codes.buffer, codes.byteOffset, out.length);
     for (let i = 0; i < bits.length; i++) bits[i] = table[halves[i]];
-  } else if (DTYPE_BITS[dtype] === 8) for (let i = 0; i < bits.length; i++) bits[i] = table[source[i]];
-  else {
-    const codes = unpackCodes(DTYPE_BITS[dtype], source, 0, out.length);
-    for (let i = 0; i < bits.length; i++) bits[i] = table[codes[i]];
-  }
+  } else for (let i = 0; i < bits.length; i++) bits[i] = table[source[i]];
 }
 
 function aligned32(bytes: Uint8Array): Uint32Array {

@@ -1,13 +1,12 @@
 /**
  * Reads constants: whole, or rectangular regions of their strided views. Only the rows of the file that a region
  * touches are read, in its order in the file, through a small buffer; a transposed view is read by blocks of
- * source rows and scattered. Memory beyond the result stays under 260 MB; strided regions of sub-byte types that are
- * read packed take one more byte per element.
+ * source rows and scattered. Memory beyond the result stays under 260 MB; elements of sub-byte types take one more byte each.
  */
 import { type Constant, elementCount, isQuantized } from '../ir/constant.ts';
 import { bytesFor, DTYPE_BITS, type DType, isFloat } from '../ir/types.ts';
 import { type Axis, coalesce, gather, type Words } from './gather.ts';
-import { packedView, roundTo, unpackInto } from './pack.ts';
+import { packedView, roundTo, unpackInto, valuesOfCodes } from './pack.ts';
 import { dequantize } from './quantized.ts';
 import { packCodes, unpackCodes } from './sub-byte.ts';
 import { allocate, type Tensor, type TensorData } from './tensor.ts';
@@ -39,6 +38,10 @@ export function readElements(c: Constant, starts: readonly number[], sizes: read
   if (isQuantized(c)) return { dtype: c.dtype, shape: [...sizes], data: dequantize(c, starts, sizes, readElements) };
   const count = elementCount(sizes);
   const stored = allocate(c.stored, count);
+  if (DTYPE_BITS[c.stored] < 8) {
+    valuesOfCodes(c.stored, readCodes(c, starts, sizes), stored);
+    return { dtype: c.dtype, shape: [...sizes], data: convert(c.stored, c.dtype, stored) };
+  }
   const own = packedView(c.stored, stored);
   if (own !== undefined) readPacked(c, starts, sizes, own);
   else readConverted(c, starts, sizes, stored);
@@ -55,14 +58,13 @@ export function readPacked(c: Constant, starts: readonly number[], sizes: readon
   if (into.length !== bytesFor(c.stored, count))
     throw new RangeError(`${c.source.label}: a region of ${count} ${c.stored} is not ${into.length} bytes`);
   if (count === 0) return;
-  const first = c.offset + starts.reduce((at, start, d) => at + start * c.strides[d], 0);
-  const axes: Axis[] = [];
-  for (let d = sizes.length - 1, step = 1; d >= 0; step *= sizes[d--])
-    axes.unshift({ size: sizes[d], from: c.strides[d], to: step });
-
+  const { first, axes } = boxOf(c, starts, sizes);
   const bits = DTYPE_BITS[c.stored];
-  if (bits < 8) readSubByte(c, bits, first, coalesce(axes), into, count);
-  else {
+  if (bits < 8) {
+    const box = coalesce(axes);
+    if (isWholeBytes(bits, first, box)) readBytes(c, bits, first, box, into, count);
+    else into.set(packCodes(bits, codesOfBox(c, bits, first, box, count)));
+  } else {
     // Wider words need an aligned destination; else every element is a row of bytes.
     const bytes = bits / 8;
     const word = Math.min(bytes, 4);
@@ -72,6 +74,15 @@ export function readPacked(c: Constant, starts: readonly number[], sizes: readon
     const inWords = coalesce([...scaled, { size: parts, from: 1, to: 1 }]);
     readBox(c, width, first * parts, inWords, wordsOf(into, width));
   }
+}
+
+/** A region as the element of the source it starts at, and its axes there and in row-major order. */
+function boxOf(c: Constant, starts: readonly number[], sizes: readonly number[]): { first: number; axes: Axis[] } {
+  const first = c.offset + starts.reduce((at, start, d) => at + start * c.strides[d], 0);
+  const axes: Axis[] = [];
+  for (let d = sizes.length - 1, step = 1; d >= 0; step *= sizes[d--])
+    axes.unshift({ size: sizes[d], from: c.strides[d], to: step });
+  return { first, axes };
 }
 
 /** Narrow and 64-bit types: packed blocks of whole outermost slices, unpacked one after the other. */
@@ -184,8 +195,31 @@ function split(
   }
 }
 
-/** Sub-byte types: whole bytes where the region is made of them, else code by code. */
-function readSubByte(
+/** The bits of the elements of a box of a type narrower than a byte, one a byte, row-major. */
+export function readCodes(c: Constant, starts: readonly number[], sizes: readonly number[]): Uint8Array {
+  checkRegion(c, starts, sizes);
+  const bits = DTYPE_BITS[c.stored];
+  const count = elementCount(sizes);
+  if (count === 0) return new Uint8Array(0);
+  const { first, axes } = boxOf(c, starts, sizes);
+  const box = coalesce(axes);
+  if (!isWholeBytes(bits, first, box)) return codesOfBox(c, bits, first, box, count);
+  const bytes = new Uint8Array(bytesFor(c.stored, count));
+  readBytes(c, bits, first, box, bytes, count);
+  return unpackCodes(bits, bytes, 0, count);
+}
+
+const isWhole = (bits: number, n: number): boolean => (n * bits) % 8 === 0;
+
+/** Whether the rows of a box are runs of whole bytes. */
+function isWholeBytes(bits: number, first: number, axes: readonly Axis[]): boolean {
+  const { size, from, to } = axes.at(-1) ?? { size: 1, from: 1, to: 1 };
+  const steps = axes.slice(0, -1);
+  const isRun = from === 1 && to === 1 && isWhole(bits, first) && (isWhole(bits, size) || steps.length === 0);
+  return isRun && steps.every((a) => isWhole(bits, a.from));
+}
+
+function readBytes(
   c: Constant,
   bits: number,
   first: number,
@@ -194,16 +228,15 @@ function readSubByte(
   count: number,
 ): void {
   const inner = axes.at(-1) ?? { size: 1, from: 1, to: 1 };
-  const whole = (n: number): boolean => (n * bits) % 8 === 0;
   const steps = axes.slice(0, -1);
-  const runIsWhole = whole(inner.size) || steps.length === 0;
-  if (inner.from === 1 && inner.to === 1 && whole(first) && runIsWhole && steps.every((a) => whole(a.from))) {
-    const bytes = steps.map((a) => ({ size: a.size, from: (a.from * bits) / 8, to: (a.to * bits) / 8 }));
-    bytes.push({ size: bytesFor(c.stored, inner.size), from: 1, to: 1 });
-    readBox(c, 1, (first * bits) / 8, coalesce(bytes), into);
-    clearPadding(into, count * bits);
-    return;
-  }
+  const bytes = steps.map((a) => ({ size: a.size, from: (a.from * bits) / 8, to: (a.to * bits) / 8 }));
+  bytes.push({ size: bytesFor(c.stored, inner.size), from: 1, to: 1 });
+  readBox(c, 1, (first * bits) / 8, coalesce(bytes), into);
+  clearPadding(into, count * bits);
+}
+
+/** Code by code: rows that start inside of bytes, and transposed views. */
+function codesOfBox(c: Constant, bits: number, first: number, axes: readonly Axis[], count: number): Uint8Array {
   const codes = new Uint8Array(count);
   split(axes, 1, first, 0, (box, at, to) => {
     const [low, high] = extent(box);
@@ -214,7 +247,7 @@ function readSubByte(
     if (Number.isInteger(skipped)) gather(unpackCodes(bits, bytes, skipped, high - low), -low, codes, to, box);
     else gather(unpackFrom(bits, bytes, (at + low) * bits - from * 8, high - low), -low, codes, to, box);
   });
-  into.set(packCodes(bits, codes));
+  return codes;
 }
 
 /** As unpackCodes, from any bit. */

@@ -4,11 +4,13 @@
  */
 import { readSync } from 'node:fs';
 import type { Coding } from '../ir/coding.ts';
-import { codesOf, type Constant, elementCount, isQuantized, type Quantized } from '../ir/constant.ts';
+import { type Constant, isQuantized, type Quantized } from '../ir/constant.ts';
 import type { ProgramTensor, RegionShape } from '../ir/program.ts';
-import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
+import { DTYPE_BITS } from '../ir/types.ts';
 import type { Blob } from '../plan/types.ts';
-import { readConstant, readPacked } from '../tensor/read.ts';
+import { readUnits } from '../tensor/codes.ts';
+import { readConstant } from '../tensor/read.ts';
+import { unpackCodes } from '../tensor/sub-byte.ts';
 import { firstDifference } from './tile-bytes.ts';
 import { blocksOf } from './tile-blocks.ts';
 import { codedTileBytes } from './tile-sizes.ts';
@@ -50,13 +52,12 @@ export function compareCoded(
   }
   if (end !== blob.bytes) return { rule: 'C2', message: `expected tiles of ${blob.bytes} bytes, found ${end}` };
   const tables = tablesOf(constant, coding);
-  const flip = signBits(tensor, coding, constant);
+  const flip = signBit(tensor, coding, constant);
   const differing: string[] = [];
   for (const { r0, r1, c0, c1 } of blocksOf(rows, cols, byRows, DTYPE_BITS[tensor.dtype])) {
     const sizes = [rows[r1] - rows[r0], cols[c1] - cols[c0]];
     if (sizes[0] * sizes[1] === 0) continue;
-    const codes = new Uint8Array(bytesFor(constant.stored, sizes[0] * sizes[1]));
-    readPacked(codesOf(constant), [rows[r0], cols[c0]], sizes, codes);
+    const codes = readUnits(constant, [rows[r0], cols[c0]], sizes);
     if (flip !== 0) for (let i = 0; i < codes.length; i++) codes[i] ^= flip;
     const wanted = { codes, row: rows[r0], col: cols[c0], width: sizes[1] };
     for (let r = r0; r < r1; r++)
@@ -81,7 +82,7 @@ function codingMismatch({ dtype, shape }: ProgramTensor, coding: Coding, c: Cons
   if (!isQuantized(c)) return `expected ${dtype} codes with scales, found a dense ${c.stored}[${c.shape}]`;
   const { scales, zeros, block, phase, rounded } = c.quantization;
   const groups = (b: readonly number[]): string => shape.map((n, d) => Math.min(b[d], n + phase[d])).join(' x ');
-  const moved = signBits({ dtype }, coding, c) !== 0;
+  const moved = signBit({ dtype }, coding, c) !== 0;
   const pairs: [what: string, expected: unknown, found: unknown][] = [
     ['elements', `${dtype}[${shape}]`, `${moved ? dtype : c.stored}[${c.shape}]`],
     ['scales of type', coding.scale, scales.stored],
@@ -103,40 +104,32 @@ function zeroOf(zeros: Constant | number, { zero }: Coding): unknown {
 }
 
 /**
- * The sign bits of a byte of codes where the model has signed codes as unsigned ones around the middle, as MatMulNBits
- * does: the same numbers with another first bit. 0 where codes are those of the plan.
+ * The sign bit of a code where the model has signed codes as unsigned ones around the middle, as MatMulNBits does: the same
+ * numbers with another first bit. 0 where codes are those of the plan.
  */
-function signBits({ dtype }: Pick<ProgramTensor, 'dtype'>, { zero }: Coding, c: Quantized): number {
+function signBit({ dtype }: Pick<ProgramTensor, 'dtype'>, { zero }: Coding, c: Quantized): number {
   const bits = DTYPE_BITS[dtype];
-  const isMoved = dtype.startsWith('i') && c.stored === `u${bits}` && c.quantization.zeros === 2 ** (bits - 1);
-  return isMoved && zero === 0 ? (SIGNS.get(bits) ?? 0) : 0;
+  const middle = 2 ** (bits - 1);
+  return dtype.startsWith('i') && c.stored === `u${bits}` && c.quantization.zeros === middle && zero === 0 ? middle : 0;
 }
 
-const SIGNS: ReadonlyMap<number, number> = new Map([
-  [8, 0x80],
-  [4, 0x88],
-  [2, 0xaa],
-]);
-
-/** All scales, the scale of scales, all zero points, as the model stores them: a byte or more each, or packed codes. */
+/** All scales, the scale of scales, all zero points, as the model stores them: bytes each, or codes, one a byte. */
 interface Table {
   readonly what: string;
   readonly bits: number;
-  readonly bytes: Uint8Array;
+  readonly units: Uint8Array;
   /** Entries of a row of groups; 0 where one entry serves all. */
   readonly width: number;
 }
 
 function tablesOf({ quantization: { scales, zeros } }: Quantized, coding: Coding): Table[] {
   const table = (what: string, c: Constant, width: number): Table => {
-    const bytes = new Uint8Array(bytesFor(c.stored, elementCount(c.shape)));
-    readPacked(
-      codesOf(c),
+    const units = readUnits(
+      c,
       c.shape.map(() => 0),
       c.shape,
-      bytes,
     );
-    return { what, bits: DTYPE_BITS[c.stored], bytes, width };
+    return { what, bits: DTYPE_BITS[c.stored], units, width };
   };
   const outer = scales.quantization?.scales;
   return [
@@ -155,35 +148,42 @@ interface Box {
 
 /** The first section of a tile that differs, and where. */
 function compareTile(
-  found: Uint8Array,
+  tile: Uint8Array,
   { dtype }: ProgramTensor,
   { block, phase }: Coding,
   { rows, cols }: Box,
   wanted: { readonly codes: Uint8Array; readonly row: number; readonly col: number; readonly width: number },
   tables: readonly Table[],
 ): string | undefined {
-  const bits = DTYPE_BITS[dtype];
   const [height, width] = [rows[1] - rows[0], cols[1] - cols[0]];
   const from = (rows[0] - wanted.row) * wanted.width + cols[0] - wanted.col;
-  const code = firstDifference({ found, at: 0, wanted: wanted.codes, from, stride: wanted.width, height, width }, bits);
+  const codes = sectionOf(tile, 0, DTYPE_BITS[dtype], height * width);
+  const code = firstDifference(
+    { found: codes, at: 0, wanted: wanted.codes, from, stride: wanted.width, height, width },
+    8,
+  );
   if (code >= 0) return `the code at row ${rows[0] + Math.floor(code / width)}, column ${cols[0] + (code % width)}`;
   const group = (i: number, d: 0 | 1): number => Math.floor((i + phase[d]) / block[d]);
   const [g0, h0] = [group(rows[0], 0), group(cols[0], 1)];
   const [down, across] = [group(rows[1] - 1, 0) - g0 + 1, group(cols[1] - 1, 1) - h0 + 1];
-  let word = Math.ceil((height * width * bits) / 16);
-  for (const table of tables) {
-    const one = table.width === 0;
+  let word = Math.ceil((height * width * DTYPE_BITS[dtype]) / 16);
+  for (const { what, bits, units, width: entries } of tables) {
+    const one = entries === 0;
     const [r, c] = one ? [1, 1] : [down, across];
-    // Scales of 32 bits may lie on any 16-bit word: they are compared as bytes.
-    const wide = Math.max(1, table.bits / 8);
-    const at = { found, at: (word * 16) / Math.min(8, table.bits), wanted: table.bytes };
-    const place = { from: (one ? 0 : g0 * table.width + h0) * wide, stride: table.width * wide };
-    const differs = firstDifference({ ...at, ...place, height: r, width: c * wide }, Math.min(8, table.bits));
+    // Scales of several bytes are compared as bytes: they may lie on any 16-bit word.
+    const wide = Math.max(1, bits / 8);
+    const found = sectionOf(tile, word * 2, bits, r * c);
+    const place = { from: (one ? 0 : g0 * entries + h0) * wide, stride: entries * wide, height: r, width: c * wide };
+    const differs = firstDifference({ found, at: 0, wanted: units, ...place }, 8);
     if (differs >= 0) {
       const entry = Math.floor(differs / wide);
-      return `${table.what}, of the group at ${g0 + Math.floor(entry / c)}, ${h0 + (entry % c)}`;
+      return `${what}, of the group at ${g0 + Math.floor(entry / c)}, ${h0 + (entry % c)}`;
     }
-    word += Math.ceil((r * c * table.bits) / 16);
+    word += Math.ceil((r * c * bits) / 16);
   }
   return undefined;
 }
+
+/** `count` elements of a tile from byte `at` on: codes, one a byte, or the bytes of wider ones. */
+const sectionOf = (tile: Uint8Array, at: number, bits: number, count: number): Uint8Array =>
+  bits < 8 ? unpackCodes(bits, tile.subarray(at), 0, count) : tile.subarray(at, at + (count * bits) / 8);
