@@ -26,7 +26,7 @@ function ingested(graph: Graph): Graph {
 
 /** What the constant is, wherever its bytes are: type, groups, and hashes of codes, scales and zero points. */
 function portrait(graph: Graph): string {
-  const [c] = [...graph.constants.values()].filter(isQuantized);
+  const c = [...graph.constants.values()].find(isQuantized);
   if (c === undefined) return 'nothing quantized';
   const { scales, zeros, block, phase, rounded } = c.quantization;
   const numbers = (of: typeof scales | number): string =>
