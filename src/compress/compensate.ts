@@ -39,31 +39,38 @@ export interface Compensated {
 
 const RETRIES = 3;
 
+/** Second moments made ready: layers that share their inputs share them, too. */
+export interface Prepared {
+  readonly columns: number;
+  /** In which columns are visited. */
+  readonly order: readonly number[];
+  /** U with (damped, reordered moments)^-1 = U^T U. */
+  readonly factor: Float64Array;
+  readonly isDead: Uint8Array;
+  readonly damp: number;
+  readonly options: CompensateOptions;
+}
+
 /**
  * @param byColumn W by columns, [columns, rows]; not changed
- * @param moments second moments of the inputs (any positive multiple of X^T X), [columns, columns]; not changed
- * @throws RangeError when the moments have no factor even with the largest damping (they are not finite)
  */
 export function compensate(
   byColumn: Float32Array,
   rows: number,
-  columns: number,
-  moments: Float64Array,
+  { columns, order, factor, isDead, damp, options }: Prepared,
   rule: ColumnRule,
-  options: CompensateOptions = COMPENSATE,
+  blockColumns = options.block,
 ): Compensated {
-  const order = columnOrder(moments, columns, options.actOrder);
-  const { factor, damp, dead } = factorOf(moments, columns, order, options.damp);
   const work = new Float32Array(rows * columns);
   for (const [i, column] of order.entries()) {
-    if (moments[column * columns + column] === 0) continue; // dead: stays 0
+    if (isDead[column] === 1) continue; // stays 0
     work.set(byColumn.subarray(column * rows, (column + 1) * rows), i * rows);
   }
   const values = new Float32Array(rows * columns);
   const [weights, out] = [new Float64Array(rows), new Float64Array(rows)];
   let loss = 0;
-  for (let start = 0; start < columns; start += options.block) {
-    const width = Math.min(options.block, columns - start);
+  for (let start = 0; start < columns; start += blockColumns) {
+    const width = Math.min(blockColumns, columns - start);
     const block = Float64Array.from(work.subarray(start * rows, (start + width) * rows));
     const errors = new Float32Array(width * rows);
     const diagonal = Float64Array.from({ length: width }, (_, i) => factor[(start + i) * columns + start + i]);
@@ -87,7 +94,7 @@ export function compensate(
     }
     spread(work, errors, factor, { rows, columns, start, width });
   }
-  return { values, loss: loss / 2, damp, dead };
+  return { values, loss: loss / 2, damp, dead: isDead.reduce((n, dead) => n + dead, 0) };
 }
 
 /** Errors of a block applied to all columns after it, some at a time. */
@@ -116,28 +123,28 @@ function columnOrder(moments: Float64Array, columns: number, byMoment: boolean):
   return byMoment ? order.sort((a, b) => at(b) - at(a) || a - b) : order;
 }
 
-function factorOf(
-  moments: Float64Array,
-  columns: number,
-  order: readonly number[],
-  damp: number,
-): { factor: Float64Array; damp: number; dead: number } {
-  let [sum, dead] = [0, 0];
+/**
+ * @param moments second moments of the inputs (any positive multiple of X^T X), [columns, columns]; not changed
+ * @throws RangeError when the moments have no factor even with the largest damping (they are not finite)
+ */
+export function prepareMoments(moments: Float64Array, columns: number, options = COMPENSATE): Prepared {
+  const order = columnOrder(moments, columns, options.actOrder);
+  const isDead = new Uint8Array(columns);
+  let sum = 0;
   for (let i = 0; i < columns; i++) {
     const moment = moments[i * columns + i];
     sum += moment === 0 ? 1 : moment;
-    if (moment === 0) dead++;
+    isDead[i] = moment === 0 ? 1 : 0;
   }
-  for (let retry = 0; retry <= RETRIES; retry++, damp *= 10) {
+  for (let retry = 0, damp = options.damp; retry <= RETRIES; retry++, damp *= 10) {
     const h = new Float64Array(columns * columns);
     for (let i = 0; i < columns; i++) {
       const row = order[i] * columns;
       for (let j = 0; j < columns; j++) h[i * columns + j] = moments[row + order[j]];
-      if (h[i * columns + i] === 0) h[i * columns + i] = 1;
-      h[i * columns + i] += (damp * sum) / columns;
+      h[i * columns + i] += (damp * sum) / columns + isDead[order[i]];
     }
     const factor = inverseFactor(h, columns);
-    if (factor !== undefined) return { factor, damp, dead };
+    if (factor !== undefined) return { columns, order, factor, isDead, damp, options };
   }
   throw new RangeError('the second moments of the inputs have no Cholesky factor: they are not finite');
 }

@@ -1,5 +1,5 @@
 /** GPTQ (Frantar et al. 2022): rounding column by column, with errors taken up by the columns that follow. */
-import { COMPENSATE, compensate, type CompensateOptions } from './compensate.ts';
+import { compensate, type Prepared } from './compensate.ts';
 import type { IntegerFormat } from './format.ts';
 import { codeRange, encode, extremesOf, type GridParameters, gridOf, parametersFrom } from './grids.ts';
 import { groupsOf, type Matrix, type QuantizedMatrix } from './matrix.ts';
@@ -14,24 +14,17 @@ export interface GptqResult {
 }
 
 /**
- * @param moments second moments of the inputs, [columns, columns]
  * @param given a grid to round to. Without one: the extremes of the given weights when columns go by their moments, so that no order is
  * needed at run time; else the extremes of each group as its turn comes, with the errors so far taken up.
  */
-export function gptq(
-  matrix: Matrix,
-  format: IntegerFormat,
-  moments: Float64Array,
-  options: CompensateOptions = COMPENSATE,
-  given?: GridParameters,
-): GptqResult {
+export function gptq(matrix: Matrix, format: IntegerFormat, prepared: Prepared, given?: GridParameters): GptqResult {
   const { rows, columns, values } = matrix;
   const grid = given ?? gridOf(matrix, format);
   const { group, scales, zeros } = grid;
   const perRow = groupsOf(columns, group);
   const range = codeRange(format);
   const codes = codesFor(format, values.length);
-  const isLate = given === undefined && !options.actOrder && !grid.shared && typeof format.group === 'number';
+  const isLate = given === undefined && !prepared.options.actOrder && !grid.shared && typeof format.group === 'number';
   const place = (row: number, column: number): number => (grid.shared ? 0 : row * perRow) + Math.floor(column / group);
   // Groups that begin inside a block see their weights as they are when the block begins only if they are renewed there.
   const renew = (columnsLeft: Float64Array, first: number, count: number): void => {
@@ -44,12 +37,12 @@ export function gptq(
       zeros[place(row, first)] = fresh.zeros[row];
     }
   };
+  const width = prepared.options.block;
   let block: { first: number; weights: Float64Array } | undefined;
   const { loss, damp, dead } = compensate(
     transposeValues(values, rows, columns),
     rows,
-    columns,
-    moments,
+    prepared,
     {
       begin: (visited, weights) => {
         block = { first: visited[0], weights };
@@ -68,7 +61,7 @@ export function gptq(
       },
     },
     // A group must lie whole in a block to be renewed.
-    isLate ? { ...options, block: Math.max(group, options.block - (options.block % group)) } : options,
+    isLate ? Math.max(group, width - (width % group)) : width,
   );
   return { quantized: quantizedOn(matrix, format, grid, codes), loss, damp, dead };
 }

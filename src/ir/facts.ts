@@ -137,6 +137,8 @@ export interface Program {
   readonly target: Target;
   readonly mode: RunMode;
   readonly roles: ReadonlyMap<string, IoRole>;
+  /** Windows of token ids for passes that look at what the model computes; absent when there are none. */
+  readonly calibration?: readonly Int32Array[];
   readonly stages?: Stages;
   readonly mapping?: Mapping;
   readonly placement?: Placement;
@@ -148,8 +150,8 @@ export type With<F extends Fact> = Program & { readonly [K in F]-?: NonNullable<
 
 /** The program with only the facts of `keep`. */
 export function keepFacts(program: Program, keep: readonly Fact[]): Program {
-  const { graph, target, mode, roles } = program;
+  const { graph, target, mode, roles, calibration } = program;
   const kept: Partial<Pick<Program, Fact>> = {};
   for (const fact of keep) if (program[fact] !== undefined) Object.assign(kept, { [fact]: program[fact] });
-  return { graph, target, mode, roles, ...kept };
+  return { graph, target, mode, roles, ...(calibration === undefined ? {} : { calibration }), ...kept };
 }

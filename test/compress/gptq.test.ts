@@ -1,6 +1,6 @@
 /** Factors, and rounding with compensation: against direct formulas at small sizes. */
 import { describe, expect, test } from 'vitest';
-import { COMPENSATE, compensate } from '../../src/compress/compensate.ts';
+import { COMPENSATE, compensate, prepareMoments } from '../../src/compress/compensate.ts';
 import type { IntegerFormat } from '../../src/compress/format.ts';
 import { gptq, transposeValues } from '../../src/compress/gptq.ts';
 import { inverseFactor } from '../../src/compress/linear-algebra.ts';
@@ -54,7 +54,12 @@ describe('compensate', () => {
         out.set(column === 0 ? new Float64Array(rows) : weights),
     };
     const options = { ...COMPENSATE, actOrder: false, damp: 0, block: 3 };
-    const { values } = compensate(transposeValues(matrix.values, rows, columns), rows, columns, moments, rule, options);
+    const { values } = compensate(
+      transposeValues(matrix.values, rows, columns),
+      rows,
+      prepareMoments(moments, columns, options),
+      rule,
+    );
     const found = transposeValues(values, columns, rows);
     const best = outputError(matrix, found, moments);
     // A least squares solution is stationary: every change of a later column makes it worse.
@@ -69,24 +74,28 @@ describe('compensate', () => {
   test('the loss is half the error of the outputs', () => {
     const matrix = normalMatrix(4, 12);
     const moments = inputMoments(12, 60);
-    const { quantized, loss } = gptq(matrix, int4('asymmetric', 4), moments, { ...COMPENSATE, damp: 0 });
+    const { quantized, loss } = gptq(
+      matrix,
+      int4('asymmetric', 4),
+      prepareMoments(moments, 12, { ...COMPENSATE, damp: 0 }),
+    );
     expect(loss).toBeCloseTo(outputError(matrix, dequantizeMatrix(quantized), moments) / 2, 5);
   });
   test('inputs that never come: their weights become 0', () => {
     const matrix = normalMatrix(4, 6);
     const moments = inputMoments(6, 30);
     for (let i = 0; i < 6; i++) moments[2 * 6 + i] = moments[i * 6 + 2] = 0;
-    const { quantized, dead } = gptq(matrix, int4('asymmetric', 'row'), moments);
+    const { quantized, dead } = gptq(matrix, int4('asymmetric', 'row'), prepareMoments(moments, 6));
     expect(dead).toBe(1);
     const values = dequantizeMatrix(quantized);
     expect([2, 8, 14, 20].map((i) => Math.abs(values[i]))).toEqual([0, 0, 0, 0]);
   });
   test('fewer inputs than columns: damping makes a factor', () => {
-    const { damp } = gptq(normalMatrix(4, 32), int4('signed', 8), inputMoments(32, 5));
+    const { damp } = gptq(normalMatrix(4, 32), int4('signed', 8), prepareMoments(inputMoments(32, 5), 32));
     expect(damp).toBe(0.01);
   });
   test('moments that are not finite are refused', () => {
-    expect(() => gptq(normalMatrix(1, 1), int4('signed', 8), Float64Array.of(Number.NaN))).toThrow(RangeError);
+    expect(() => prepareMoments(Float64Array.of(Number.NaN), 1)).toThrow(RangeError);
   });
 });
 
@@ -106,14 +115,14 @@ describe('gptq', () => {
       const format = int4(grid, group);
       const plain = outputError(matrix, dequantizeMatrix(roundToNearest(matrix, format)), moments);
       for (const block of [128, 24]) {
-        const { quantized } = gptq(matrix, format, moments, { ...COMPENSATE, actOrder, block });
+        const { quantized } = gptq(matrix, format, prepareMoments(moments, 72, { ...COMPENSATE, actOrder, block }));
         expect(outputError(matrix, dequantizeMatrix(quantized), moments)).toBeLessThan(plain * 0.7);
       }
     },
   );
   test('blocks only order the work', () => {
     const [a, b] = [7, 128].map(
-      (block) => gptq(matrix, int4('asymmetric', 32), moments, { ...COMPENSATE, block }).quantized,
+      (block) => gptq(matrix, int4('asymmetric', 32), prepareMoments(moments, 72, { ...COMPENSATE, block })).quantized,
     );
     const differing = Array.from(a.codes).filter((code, i) => code !== b.codes[i]).length;
     expect(differing).toBeLessThan(matrix.values.length / 100); // ties in f32
