@@ -1,6 +1,6 @@
 /**
  * HQQ (Badri, Shaji 2023: half-quadratic quantization): zero points fitted to the weights alone, by shrinking the error towards a
- * p-norm of 0.7 and refitting. Zero points are f16 numbers, not codes. Every group keeps its best iterate, its start included, so the fit
+ * p-norm of 0.7 and refitting; scales follow by least squares. Zero points are f16 numbers, not codes. Every group keeps its best iterate, its start included, so the fit
  * can not lose to it (compression.md section 1.3).
  */
 import { roundTo } from '../tensor/pack.ts';
@@ -28,7 +28,9 @@ export function hqq(matrix: Matrix, format: IntegerFormat): QuantizedMatrix {
     for (let g = 0; g < perRow; g++) {
       const [start, end] = [row * columns + g * group, row * columns + Math.min(columns, (g + 1) * group)];
       const at = row * perRow + g;
-      zeros[at] = fitZero(values, start, end, scales[at], zeros[at], high);
+      const fitted = fitGroup(values, start, end, { scale: scales[at], zero: zeros[at] }, high);
+      scales[at] = fitted.scale;
+      zeros[at] = fitted.zero;
       for (let i = start; i < end; i++) codes[i] = encodeFloat(values[i], scales[at], zeros[at], high);
     }
   }
@@ -62,26 +64,44 @@ function toHalf(x: number): number {
   return half[0];
 }
 
-/** The zero point of least p-norm of the error among the iterates. */
-function fitZero(values: Float32Array, start: number, end: number, scale: number, first: number, high: number): number {
-  let [zero, best] = [first, first];
-  let least = errorOf(values, start, end, scale, first, high);
+/**
+ * The scale and zero point of least squared error among the iterates. After each step of HQQ for the zero point, the scale is the least
+ * squares one for the codes of the step.
+ */
+function fitGroup(
+  values: Float32Array,
+  start: number,
+  end: number,
+  first: { readonly scale: number; readonly zero: number },
+  high: number,
+): { readonly scale: number; readonly zero: number } {
+  let [best, at] = [first, first];
+  let least = errorOf(values, start, end, first, high);
   let beta = BETA;
-  for (let step = 0; step < ITERATIONS; step++) {
-    let sum = 0;
+  for (let step = 0; step < ITERATIONS && least > 0; step++) {
+    const { scale, zero } = at;
     const zeroBelow = beta ** (1 / (NORM - 2));
+    let sum = 0;
     for (let i = start; i < end; i++) {
       const w = values[i];
       const q = encodeFloat(w, scale, zero, high);
-      const error = w - (q - zero) * scale;
-      sum += q - (w - shrink(error, beta, zeroBelow)) / scale;
+      sum += q - (w - shrink(w - (q - zero) * scale, beta, zeroBelow)) / scale;
     }
-    zero = toHalf(sum / (end - start));
+    const moved = toHalf(sum / (end - start));
+    let [product, square] = [0, 0];
+    for (let i = start; i < end; i++) {
+      const d = encodeFloat(values[i], scale, moved, high) - moved;
+      product += d * values[i];
+      square += d * d;
+    }
+    const fitted = toHalf(product / square);
+    // A scale that is 0 or no number is none.
+    at = { scale: Number.isFinite(fitted) && fitted !== 0 ? fitted : scale, zero: moved };
     beta *= KAPPA;
-    const found = errorOf(values, start, end, scale, zero, high);
-    if (found >= least) break;
+    const found = errorOf(values, start, end, at, high);
+    if (found >= least) continue;
     least = found;
-    best = zero;
+    best = at;
   }
   return best;
 }
@@ -94,11 +114,17 @@ function shrink(x: number, beta: number, zeroBelow: number): number {
   return kept > 0 ? Math.sign(x) * kept : 0;
 }
 
-function errorOf(values: Float32Array, start: number, end: number, scale: number, zero: number, high: number): number {
+function errorOf(
+  values: Float32Array,
+  start: number,
+  end: number,
+  { scale, zero }: { readonly scale: number; readonly zero: number },
+  high: number,
+): number {
   let sum = 0;
   for (let i = start; i < end; i++) {
     const w = values[i];
-    sum += Math.abs((encodeFloat(w, scale, zero, high) - zero) * scale - w);
+    sum += ((encodeFloat(w, scale, zero, high) - zero) * scale - w) ** 2;
   }
   return sum;
 }
