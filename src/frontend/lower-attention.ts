@@ -1,0 +1,106 @@
+/** Rotations and attention of the token graph in ONNX's own ops. */
+import type { ValueId } from '../ir/ids.ts';
+import type { Lowering } from './lower.ts';
+
+/** wafc.rope: each head's first `rotary` features turned by pairs, in halves or interleaved. */
+export function lowerRope(l: Lowering): void {
+  const x = l.input(0);
+  const [heads, rotary] = [l.number('heads'), l.number('rotary')];
+  const isInterleaved = l.number('interleaved', 0) === 1;
+  const size = l.width(x) / heads;
+  const pairs = rotary / 2;
+  const split = l.reshape(x, [0, 0, heads, size]);
+  const turned = rotary === size ? split : l.slice(split, -1, 0, rotary);
+  // [B, S, 1, pairs]: the same for all heads.
+  const [cos, sin] = [1, 2].map((i) => l.add('Unsqueeze', [l.input(i), l.ints([2])]));
+  const pairwise = isInterleaved ? l.reshape(turned, [0, 0, heads, pairs, 2]) : turned;
+  const part = (half: number): ValueId =>
+    isInterleaved
+      ? l.add('Gather', [pairwise, l.scalar('i64', half)], { axis: 4 })
+      : l.slice(turned, -1, half * pairs, (half + 1) * pairs);
+  const [a, b] = [part(0), part(1)];
+  const times = (v: ValueId, w: ValueId): ValueId => l.add('Mul', [v, w]);
+  const halves = [l.add('Sub', [times(a, cos), times(b, sin)]), l.add('Add', [times(b, cos), times(a, sin)])];
+  const joined = isInterleaved
+    ? l.reshape(
+        l.add(
+          'Concat',
+          halves.map((h) => l.add('Unsqueeze', [h, l.ints([4])])),
+          { axis: 4 },
+        ),
+        [0, 0, heads, rotary],
+      )
+    : l.add('Concat', halves, { axis: -1 });
+  const whole = rotary === size ? joined : l.add('Concat', [joined, l.slice(split, -1, rotary, size)], { axis: -1 });
+  l.become('Reshape', [whole, l.ints([0, 0, heads * size])]);
+}
+
+/** wafc.attention: heads apart, keys and values after their past, masked softmax, heads side by side again. */
+export function lowerAttention(l: Lowering): void {
+  const [heads, kvHeads] = [l.number('heads'), l.number('kvHeads')];
+  const [pastKey, pastValue] = [l.optional(3), l.optional(4)];
+  const q = headsOf(l, l.input(0), heads);
+  const key = after(l, pastKey, headsOf(l, l.input(1), kvHeads));
+  const value = after(l, pastValue, headsOf(l, l.input(2), kvHeads));
+  const repeats = heads / kvHeads;
+  const sizes = [l.width(l.input(1)) / kvHeads, l.width(l.input(2)) / kvHeads];
+  const [k, v] = [key, value].map((x, i) => (repeats === 1 ? x : repeated(l, x, heads, repeats, sizes[i])));
+  const dtype = l.dtypeOf(q);
+  const turned = l.add('Transpose', [k], { perm: [0, 1, 3, 2] });
+  let scores = l.add('Mul', [l.add('MatMul', [q, turned]), l.scalar(dtype, l.number('scale'))]);
+  const softcap = l.number('softcap', 0);
+  if (softcap !== 0) {
+    const cap = l.scalar(dtype, softcap);
+    scores = l.add('Mul', [l.add('Tanh', [l.add('Div', [scores, cap])]), cap]);
+  }
+  const bias = l.optional(6);
+  if (bias !== undefined) scores = l.add('Add', [scores, bias]);
+  const allowed = allowedKeys(l, q, key);
+  if (allowed !== undefined) scores = l.add('Where', [allowed, scores, l.scalar(dtype, LEAST[dtype] ?? LEAST.f32)]);
+  let weights = l.add('Softmax', [scores], { axis: -1 });
+  // A query that may attend to no key gets zeros.
+  if (l.optional(5) !== undefined && allowed !== undefined) weights = l.add('Mul', [weights, l.cast(allowed, dtype)]);
+  const mixed = l.add('Transpose', [l.add('MatMul', [weights, v])], { perm: [0, 2, 1, 3] });
+  l.replace(0, l.reshape(mixed, [0, 0, heads * sizes[1]]));
+  l.replace(1, key);
+  l.replace(2, value);
+}
+
+/** Finite, so that a row of nothing else is no NaN. */
+const LEAST: Readonly<Record<string, number>> = { f32: -3e38, f16: -65504, bf16: -3e38, f64: -1e300 };
+
+/** [B, S, H d] -> [B, H, S, d]. */
+function headsOf(l: Lowering, x: ValueId, heads: number): ValueId {
+  const apart = l.reshape(x, [0, 0, heads, l.width(x) / heads]);
+  return l.add('Transpose', [apart], { perm: [0, 2, 1, 3] });
+}
+
+function after(l: Lowering, past: ValueId | undefined, fresh: ValueId): ValueId {
+  if (past === undefined) return fresh;
+  const same = l.dtypeOf(past) === l.dtypeOf(fresh) ? fresh : l.cast(fresh, l.dtypeOf(past));
+  return l.add('Concat', [past, same], { axis: 2 });
+}
+
+/** Every head of keys or values once for each of its query heads. */
+function repeated(l: Lowering, x: ValueId, heads: number, repeats: number, size: number): ValueId {
+  const apart = l.add('Unsqueeze', [x, l.ints([2])]);
+  return l.reshape(l.add('Expand', [apart, l.ints([1, 1, repeats, 1, 1])]), [0, heads, -1, size]);
+}
+
+/** True where a query attends to a key: causal, windowed, not padding; undefined where all attend to all. */
+function allowedKeys(l: Lowering, q: ValueId, key: ValueId): ValueId | undefined {
+  const found: ValueId[] = [];
+  const [isCausal, window] = [l.number('causal', 0) === 1, l.number('window', 0)];
+  if (isCausal || window !== 0) {
+    const total = l.extent(key, 2);
+    const one = l.scalar('i64', 1);
+    const first = l.add('Sub', [total, l.extent(q, 2)]);
+    const rows = l.add('Unsqueeze', [l.add('Range', [first, total, one]), l.ints([1])]);
+    const columns = l.add('Range', [l.scalar('i64', 0), total, one]);
+    if (isCausal) found.push(l.add('LessOrEqual', [columns, rows]));
+    if (window !== 0) found.push(l.add('Greater', [columns, l.add('Sub', [rows, l.scalar('i64', window)])]));
+  }
+  const mask = l.optional(5);
+  if (mask !== undefined) found.push(l.add('Unsqueeze', [l.cast(mask, 'bool'), l.ints([1, 2])]));
+  return found.length === 0 ? undefined : found.reduce((a, b) => l.add('And', [a, b]));
+}

@@ -1,0 +1,229 @@
+/**
+ * The token graph back in ONNX's own ops, for other runtimes: wafc.* ops become what they mean (see src/ops/wafc-*.ts). Constants stay
+ * what they are, so quantized weights keep their codes.
+ */
+import { type GraphEdit, editGraph } from '../ir/edit.ts';
+import { bytesSource, denseConstant } from '../ir/constant.ts';
+import type { AttrValue, Graph, Op } from '../ir/graph.ts';
+import type { OpId, ValueId } from '../ir/ids.ts';
+import { type DType, isFloat } from '../ir/types.ts';
+import { CODE_OF } from '../onnx/dtype-codes.ts';
+import { pack } from '../tensor/pack.ts';
+import { inferTypes } from './infer.ts';
+import { lowerAttention, lowerRope } from './lower-attention.ts';
+
+/** Opset of the ops that are made; those of the model stay at their own. */
+const VERSION = 18;
+
+/** `graph` without wafc.* ops; interface and names of the values that stay are the same. */
+export function lowerGraph(graph: Graph): Graph {
+  const edit = editGraph(graph, 'lower');
+  for (const [index, op] of graph.ops.entries()) {
+    const rule = RULES[op.kind];
+    if (rule !== undefined) rule(new Lowering(edit, graph, index as OpId));
+    else if (op.kind.startsWith('wafc.')) throw new Error(`${op.kind} has no form in ONNX's own ops`);
+  }
+  return withOwnNames(inferTypes(edit.finish()));
+}
+
+/** Names of nodes are unique in ONNX; ops that came from one node get numbers. */
+function withOwnNames(graph: Graph): Graph {
+  const taken = new Set(graph.ops.map(({ origin }) => origin.node));
+  const seen = new Set<string>();
+  const ops = graph.ops.map((op) => {
+    const { node, by } = op.origin;
+    let own = node;
+    for (let n = 1; seen.has(own); n++) own = taken.has(`${node}.${n}`) ? own : `${node}.${n}`;
+    seen.add(own);
+    return own === node ? op : { ...op, origin: { node: own, by } };
+  });
+  return { ...graph, ops };
+}
+
+/** Makes the ops that stand for one op. */
+export class Lowering {
+  readonly op: Pick<Op, 'kind' | 'inputs' | 'outputs' | 'attrs' | 'origin'>;
+  private readonly edit: GraphEdit;
+  private readonly graph: Graph;
+  private readonly index: OpId;
+
+  constructor(edit: GraphEdit, graph: Graph, index: OpId) {
+    this.edit = edit;
+    this.graph = graph;
+    this.index = index;
+    this.op = edit.op(index); // with what earlier ops were replaced by
+  }
+
+  /** An input that must be there. */
+  input(i: number): ValueId {
+    return this.optional(i) ?? this.missing(i);
+  }
+
+  optional(i: number): ValueId | undefined {
+    return this.op.inputs[i] ?? undefined;
+  }
+
+  number(name: string, otherwise?: number): number {
+    const value = this.op.attrs[name] ?? otherwise;
+    if (typeof value !== 'number') throw new Error(`${this.op.kind} has no number ${name}`);
+    return value;
+  }
+
+  numbers(name: string): readonly number[] {
+    const value = this.op.attrs[name];
+    return Array.isArray(value) ? value.map(Number) : [];
+  }
+
+  dtypeOf(value: ValueId): DType {
+    return this.edit.typeOf(value).dtype;
+  }
+
+  /** The last dim of a value, which must be known. */
+  width(value: ValueId): number {
+    const width = this.edit.typeOf(value).shape.at(-1);
+    if (typeof width !== 'number') throw new Error(`${this.op.kind}: features of unknown number`);
+    return width;
+  }
+
+  /** A new op of one output. Its type is inferred afterwards. */
+  add(kind: string, inputs: readonly (ValueId | null)[], attrs: Readonly<Record<string, AttrValue>> = {}): ValueId {
+    const dtype = inputs.flatMap((v) => (v === null ? [] : [this.dtypeOf(v)])).find(isFloat) ?? 'f32';
+    const [out] = this.edit.addOp({
+      kind,
+      version: VERSION,
+      inputs,
+      attrs,
+      outputs: [{ type: { dtype, shape: [] } }],
+      origin: this.op.origin,
+    });
+    return out;
+  }
+
+  /** The op itself as another one: its only output stays. */
+  become(kind: string, inputs: readonly ValueId[], attrs: Readonly<Record<string, AttrValue>> = {}): void {
+    this.edit.rewriteOp(this.index, { kind, version: VERSION, inputs, attrs });
+  }
+
+  /** Puts a value in the place of an output. */
+  replace(output: number, by: ValueId): void {
+    const old = this.op.outputs[output];
+    if (old !== null && old !== undefined) this.edit.replaceUses(old, by);
+  }
+
+  ints(values: readonly number[]): ValueId {
+    return this.constant('i64', [values.length], values);
+  }
+
+  scalar(dtype: DType, value: number): ValueId {
+    return this.constant(dtype, [], [value]);
+  }
+
+  private constant(dtype: DType, shape: readonly number[], values: readonly number[]): ValueId {
+    const name = `${dtype}(${values.join(',')})`;
+    return this.edit.addConstant(
+      name,
+      denseConstant(dtype, shape, bytesSource(name, pack(dtype, Float64Array.from(values)))),
+    );
+  }
+
+  cast(value: ValueId, to: DType): ValueId {
+    return this.add('Cast', [value], { to: CODE_OF[to] });
+  }
+
+  reshape(value: ValueId, shape: readonly number[]): ValueId {
+    return this.add('Reshape', [value, this.ints(shape)]);
+  }
+
+  slice(value: ValueId, axis: number, start: number, end: number): ValueId {
+    return this.add('Slice', [value, this.ints([start]), this.ints([end]), this.ints([axis])]);
+  }
+
+  /** Extent of a dim, i64[]. */
+  extent(value: ValueId, axis: number): ValueId {
+    return this.add('Gather', [this.add('Shape', [value]), this.scalar('i64', axis)], { axis: 0 });
+  }
+
+  private missing(i: number): never {
+    throw new Error(`${this.op.kind} has no input ${i} (${this.graph.name})`);
+  }
+}
+
+type Rule = (l: Lowering) => void;
+
+const RULES: Readonly<Record<string, Rule>> = {
+  'wafc.embedding': (l) => l.become('Gather', [l.input(0), l.input(1)], { axis: 0 }),
+  'wafc.linear': (l) => {
+    const bias = l.optional(2);
+    if (bias === undefined) l.become('MatMul', [l.input(0), l.input(1)]);
+    else l.become('Add', [l.add('MatMul', [l.input(0), l.input(1)]), bias]);
+  },
+  'wafc.silu': (l) => l.become('Mul', [l.input(0), l.add('Sigmoid', [l.input(0)])]),
+  'wafc.quick_gelu': (l) => {
+    const scaled = l.add('Mul', [l.input(0), l.scalar(l.dtypeOf(l.input(0)), QUICK_GELU)]);
+    l.become('Mul', [l.input(0), l.add('Sigmoid', [scaled])]);
+  },
+  'wafc.slice': (l) =>
+    l.become('Slice', [l.input(0), l.ints([l.number('start')]), l.ints([l.number('end')]), l.ints([-1])]),
+  'wafc.select': (l) => l.become('Gather', [l.input(0), l.ints(l.numbers('indices'))], { axis: -1 }),
+  'wafc.concat': (l) =>
+    l.become(
+      'Concat',
+      l.op.inputs.map((_, i) => l.input(i)),
+      { axis: -1 },
+    ),
+  'wafc.tokens': (l) => l.become('Gather', [l.input(0), l.ints([l.number('index')])], { axis: 1 }),
+  'wafc.rmsnorm': (l) => lowerNorm(l, false),
+  'wafc.layernorm': (l) => lowerNorm(l, true),
+  'wafc.rope': lowerRope,
+  'wafc.attention': lowerAttention,
+  'wafc.positions': lowerPositions,
+  'wafc.angles': lowerAngles,
+};
+
+const QUICK_GELU = 1.702;
+const EPSILON = 1e-5;
+
+function lowerNorm(l: Lowering, isCentred: boolean): void {
+  const x = l.input(0);
+  const dtype = l.dtypeOf(x);
+  const groups = l.number('groups', 1);
+  const size = l.width(x) / groups;
+  const chunks = groups === 1 ? x : l.reshape(x, [0, 0, groups, size]);
+  const mean = (v: ValueId): ValueId => l.add('ReduceMean', [v, l.ints([-1])], { keepdims: 1 });
+  const centred = isCentred ? l.add('Sub', [chunks, mean(chunks)]) : chunks;
+  const variance = mean(l.add('Mul', [centred, centred]));
+  const root = l.add('Sqrt', [l.add('Add', [variance, l.scalar(dtype, l.number('epsilon', EPSILON))])]);
+  let last: readonly [string, readonly ValueId[]] = ['Div', [centred, root]];
+  for (const [kind, input] of [
+    ['Mul', 1],
+    ['Add', 2],
+  ] as const) {
+    const vector = l.optional(input);
+    if (vector !== undefined) last = [kind, [l.add(last[0], last[1]), vector]];
+  }
+  if (groups === 1) l.become(...last);
+  else l.become('Reshape', [l.add(...last), l.ints([0, 0, groups * size])]);
+}
+
+/** As given, else counted on from the length of the past. */
+function lowerPositions(l: Lowering): void {
+  const given = l.optional(2);
+  if (given !== undefined) return l.become('Identity', [given]);
+  const past = l.optional(1);
+  const length = l.extent(l.input(0), 1);
+  const first = past === undefined ? l.scalar('i64', 0) : l.extent(past, 2);
+  const counted = l.add('Range', [first, l.add('Add', [first, length]), l.scalar('i64', 1)]);
+  l.become('Unsqueeze', [counted, l.ints([0])]);
+}
+
+function lowerAngles(l: Lowering): void {
+  const frequencies = l.input(1);
+  const dtype = l.dtypeOf(frequencies);
+  const positions = l.add('Unsqueeze', [l.cast(l.input(0), dtype), l.ints([2])]);
+  const angle = l.add('Mul', [positions, frequencies]);
+  const scale = l.number('scale', 1);
+  for (const [output, kind] of ['Cos', 'Sin'].entries()) {
+    const wave = l.add(kind, [angle]);
+    l.replace(output, scale === 1 ? wave : l.add('Mul', [wave, l.scalar(dtype, scale)]));
+  }
+}
