@@ -12,6 +12,8 @@ import inlineBranches from './1-graph/inline-branches.ts';
 import liftTokens from './1-graph/lift-tokens.ts';
 import ropeHalves from './1-graph/rope-halves.ts';
 import splitLinears from './1-graph/split-linears.ts';
+import quantizeWeights from './2-compress/quantize-weights.ts';
+import scaleInputs from './2-compress/scale-inputs.ts';
 import bindLengths from './3-partition/bind-lengths.ts';
 import chooseRegions from './3-partition/choose-regions.ts';
 import splitStages from './3-partition/split-stages.ts';
@@ -33,6 +35,8 @@ export const PASSES: PassRegistry = [
   splitLinears,
   ropeHalves,
   deadCode,
+  scaleInputs,
+  quantizeWeights,
   bindLengths,
   splitStages,
   chooseRegions,

@@ -5,7 +5,7 @@
  * After   activations are [batch, tokens, features]; embeddings, linear layers, norms, rotations and attention are
  *         wafc.* ops with explicit heads; views are gone. What the host computes from ids, positions, mask and
  *         lengths stays as it was.
- * Skips   nothing: an op that mixes tokens outside of attention is an error that names it.
+ * Skips   a graph that is lifted already, as a plan's own model is. Nothing else: an op that mixes tokens outside of attention is an error that names it.
  *
  * Method: element numbers pushed through the ops at a probe size (src/lift/form.ts). It is run at two sizes, and
  * both must give the same graph; `check=false` leaves the second out, for looks at a model that nothing is made from.
@@ -28,6 +28,7 @@ export default definePass({
   options: OPTIONS,
   run(program, { edit, options }) {
     const { graph, roles } = program;
+    if (graph.ops.some(({ kind }) => kind.startsWith('wafc.'))) return program;
     const small = liftAt(graph, roles, { sequence: 2, past: 5 });
     if (options.check && printGraph(small) !== printGraph(liftAt(graph, roles, { sequence: 3, past: 2 }))) {
       fail({

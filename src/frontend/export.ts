@@ -1,6 +1,6 @@
 /**
- * Graph -> ONNX: the model as compiled, for other runtimes and for Netron. Ops of ONNX's own domains only; wafc.* ops
- * have no ONNX form and are an error.
+ * Graph -> ONNX: the model as compiled, for other runtimes and for Netron. Ops of ONNX's own domains as they are; wafc.* ops
+ * are calls of functions that say what they mean (token-functions.ts).
  */
 import { isQuantized } from '../ir/constant.ts';
 import { printDim } from '../ir/dim.ts';
@@ -15,6 +15,8 @@ import type {
   WritableValueInfo,
 } from '../onnx/writer.ts';
 import { opFor } from '../ops/registry.ts';
+import { LOWERED_OPSET } from './lower.ts';
+import { TOKEN_DOMAIN, TokenFunctions } from './token-functions.ts';
 import { constantTensor } from './export-constant.ts';
 import { QuantizedExport } from './export-quantized.ts';
 
@@ -33,14 +35,15 @@ const FLOAT_ATTRIBUTES: ReadonlySet<string> = new Set(
 export function exportModel(graph: Graph, producer: string): WritableModel {
   const opsets = new Map<string, number>();
   collectOpsets(graph, opsets);
+  if (opsets.has(TOKEN_DOMAIN)) opsets.set('', opsets.get('') ?? LOWERED_OPSET);
   collectQuantized(graph, opsets);
   const versions = new Versions(opsets);
   const exported = exportGraph(graph, versions);
-  const functions = [...versions.functions.values()];
+  const functions = [...versions.functions.values(), ...versions.tokens.functions];
   return {
     irVersion: Math.max(MIN_IR, irVersionFor(opsets.get('') ?? 1)),
     producer,
-    opsets: functions.length > 0 ? new Map([...opsets, [VERSIONS, 1]]) : opsets,
+    opsets: versions.functions.size > 0 ? new Map([...opsets, [VERSIONS, 1]]) : opsets,
     graph: exported,
     ...(functions.length > 0 ? { functions } : {}),
   };
@@ -55,10 +58,12 @@ const VERSIONS = 'wafc.versions';
  */
 class Versions {
   readonly functions = new Map<string, WritableFunction>();
+  readonly tokens: TokenFunctions;
   private readonly opsets: ReadonlyMap<string, number>;
 
   constructor(opsets: ReadonlyMap<string, number>) {
     this.opsets = opsets;
+    this.tokens = new TokenFunctions(this.opset, (body) => exportGraph(body, this));
   }
 
   /** Of ai.onnx. */
@@ -67,8 +72,9 @@ class Versions {
   }
 
   /** The node, or the call of the function that stands for it. Bodies cannot be handed to a function. */
-  node(node: WritableNode, op: Op): WritableNode {
+  node(node: WritableNode, op: Op, graph: Graph): WritableNode {
     const domain = domainOf(op.kind);
+    if (domain === TOKEN_DOMAIN) return this.tokens.call(node, op, graph);
     if (node.domain !== domain) return node;
     const definedAt = (version: number): number | undefined => opFor(op.kind)?.since.findLast((v) => v <= version);
     const same = definedAt(op.version) === definedAt(this.opsets.get(domain) ?? op.version);
@@ -110,7 +116,6 @@ const nameOf = (kind: string): string => kind.split('.').at(-1) as string;
 function collectOpsets(graph: Graph, opsets: Map<string, number>): void {
   for (const op of graph.ops) {
     const domain = domainOf(op.kind);
-    if (domain === 'wafc') throw new Error(`${op.kind} has no ONNX form`);
     opsets.set(domain, Math.max(opsets.get(domain) ?? 1, op.version));
     for (const attr of Object.values(op.attrs)) if (isGraphAttr(attr)) collectOpsets(attr.graph, opsets);
   }
@@ -131,7 +136,9 @@ function exportGraph(graph: Graph, versions: Versions): WritableGraph {
   const quantized = new QuantizedExport(graph);
   quantized.write(versions.opset);
   const dense = [...graph.constants].filter(([, c]) => !isQuantized(c));
-  const nodes = graph.ops.map((op) => versions.node(quantized.node(op, exportNode(op, graph, versions)), op));
+  const nodes = withOwnNames(graph).ops.map((op) =>
+    versions.node(quantized.node(op, exportNode(op, graph, versions)), op, graph),
+  );
   return {
     name: graph.name,
     nodes: [...quantized.nodes, ...nodes],
@@ -139,6 +146,20 @@ function exportGraph(graph: Graph, versions: Versions): WritableGraph {
     inputs: graph.inputs.map((v) => valueInfo(graph, v)),
     outputs: graph.outputs.map((v) => valueInfo(graph, v)),
   };
+}
+
+/** Names of nodes are unique for onnxruntime; ops that came from one node get numbers. */
+function withOwnNames(graph: Graph): Graph {
+  const taken = new Set(graph.ops.map(({ origin }) => origin.node));
+  const seen = new Set<string>();
+  const ops = graph.ops.map((op) => {
+    const { node, by } = op.origin;
+    let own = node;
+    for (let n = 1; seen.has(own); n++) own = taken.has(`${node}.${n}`) ? own : `${node}.${n}`;
+    seen.add(own);
+    return own === node ? op : { ...op, origin: { node: own, by } };
+  });
+  return { ...graph, ops };
 }
 
 const valueInfo = (graph: Graph, v: ValueId): WritableValueInfo => {

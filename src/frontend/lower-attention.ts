@@ -12,7 +12,7 @@ export function lowerRope(l: Lowering): void {
   const split = l.reshape(x, [0, 0, heads, size]);
   const turned = rotary === size ? split : l.slice(split, -1, 0, rotary);
   // [B, S, 1, pairs]: the same for all heads.
-  const [cos, sin] = [1, 2].map((i) => l.add('Unsqueeze', [l.input(i), l.ints([2])]));
+  const [cos, sin] = [1, 2].map((i) => l.unsqueeze(l.input(i), 2));
   const pairwise = isInterleaved ? l.reshape(turned, [0, 0, heads, pairs, 2]) : turned;
   const part = (half: number): ValueId =>
     isInterleaved
@@ -25,7 +25,7 @@ export function lowerRope(l: Lowering): void {
     ? l.reshape(
         l.add(
           'Concat',
-          halves.map((h) => l.add('Unsqueeze', [h, l.ints([4])])),
+          halves.map((h) => l.unsqueeze(h, 4)),
           { axis: 4 },
         ),
         [0, 0, heads, rotary],
@@ -83,7 +83,7 @@ function after(l: Lowering, past: ValueId | undefined, fresh: ValueId): ValueId 
 
 /** Every head of keys or values once for each of its query heads. */
 function repeated(l: Lowering, x: ValueId, heads: number, repeats: number, size: number): ValueId {
-  const apart = l.add('Unsqueeze', [x, l.ints([2])]);
+  const apart = l.unsqueeze(x, 2);
   return l.reshape(l.add('Expand', [apart, l.ints([1, 1, repeats, 1, 1])]), [0, heads, -1, size]);
 }
 
@@ -95,12 +95,12 @@ function allowedKeys(l: Lowering, q: ValueId, key: ValueId): ValueId | undefined
     const total = l.extent(key, 2);
     const one = l.scalar('i64', 1);
     const first = l.add('Sub', [total, l.extent(q, 2)]);
-    const rows = l.add('Unsqueeze', [l.add('Range', [first, total, one]), l.ints([1])]);
+    const rows = l.unsqueeze(l.add('Range', [first, total, one]), 1);
     const columns = l.add('Range', [l.scalar('i64', 0), total, one]);
-    if (isCausal) found.push(l.add('LessOrEqual', [columns, rows]));
+    if (isCausal) found.push(l.add('Not', [l.add('Greater', [columns, rows])]));
     if (window !== 0) found.push(l.add('Greater', [columns, l.add('Sub', [rows, l.scalar('i64', window)])]));
   }
   const mask = l.optional(5);
-  if (mask !== undefined) found.push(l.add('Unsqueeze', [l.cast(mask, 'bool'), l.ints([1, 2])]));
+  if (mask !== undefined) found.push(l.unsqueeze(l.cast(mask, 'bool'), 1, 2));
   return found.length === 0 ? undefined : found.reduce((a, b) => l.add('And', [a, b]));
 }

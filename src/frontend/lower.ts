@@ -12,33 +12,30 @@ import { pack } from '../tensor/pack.ts';
 import { inferTypes } from './infer.ts';
 import { lowerAttention, lowerRope } from './lower-attention.ts';
 
-/** Opset of the ops that are made; those of the model stay at their own. */
-const VERSION = 18;
+/** The oldest opset that has what is made here (Range, slices by inputs), and the one that is taken when a model has none. */
+const OLDEST = 11;
+export const LOWERED_OPSET = 18;
+/** Axes became inputs. */
+const UNSQUEEZE_INPUTS = 13;
+const REDUCE_INPUTS = 18;
 
-/** `graph` without wafc.* ops; interface and names of the values that stay are the same. */
-export function lowerGraph(graph: Graph): Graph {
+/**
+ * `graph` without wafc.* ops; interface and names of the values that stay are the same.
+ * @param opset version of the ops that are made, by default the newest of the graph's own; those stay at theirs
+ */
+export function lowerGraph(graph: Graph, opset = opsetOf(graph)): Graph {
   const edit = editGraph(graph, 'lower');
   for (const [index, op] of graph.ops.entries()) {
     const rule = RULES[op.kind];
-    if (rule !== undefined) rule(new Lowering(edit, graph, index as OpId));
+    if (rule !== undefined) rule(new Lowering(edit, graph, index as OpId, Math.max(opset, OLDEST)));
     else if (op.kind.startsWith('wafc.')) throw new Error(`${op.kind} has no form in ONNX's own ops`);
   }
-  return withOwnNames(inferTypes(edit.finish()));
+  return inferTypes(edit.finish());
 }
 
-/** Names of nodes are unique in ONNX; ops that came from one node get numbers. */
-function withOwnNames(graph: Graph): Graph {
-  const taken = new Set(graph.ops.map(({ origin }) => origin.node));
-  const seen = new Set<string>();
-  const ops = graph.ops.map((op) => {
-    const { node, by } = op.origin;
-    let own = node;
-    for (let n = 1; seen.has(own); n++) own = taken.has(`${node}.${n}`) ? own : `${node}.${n}`;
-    seen.add(own);
-    return own === node ? op : { ...op, origin: { node: own, by } };
-  });
-  return { ...graph, ops };
-}
+/** The newest version of ONNX's own ops in a graph. */
+const opsetOf = ({ ops }: Graph): number =>
+  Math.max(...ops.filter(({ kind }) => !kind.includes('.')).map(({ version }) => version), 0) || LOWERED_OPSET;
 
 /** Makes the ops that stand for one op. */
 export class Lowering {
@@ -46,8 +43,10 @@ export class Lowering {
   private readonly edit: GraphEdit;
   private readonly graph: Graph;
   private readonly index: OpId;
+  private readonly version: number;
 
-  constructor(edit: GraphEdit, graph: Graph, index: OpId) {
+  constructor(edit: GraphEdit, graph: Graph, index: OpId, version: number) {
+    this.version = version;
     this.edit = edit;
     this.graph = graph;
     this.index = index;
@@ -90,7 +89,7 @@ export class Lowering {
     const dtype = inputs.flatMap((v) => (v === null ? [] : [this.dtypeOf(v)])).find(isFloat) ?? 'f32';
     const [out] = this.edit.addOp({
       kind,
-      version: VERSION,
+      version: this.version,
       inputs,
       attrs,
       outputs: [{ type: { dtype, shape: [] } }],
@@ -101,7 +100,7 @@ export class Lowering {
 
   /** The op itself as another one: its only output stays. */
   become(kind: string, inputs: readonly ValueId[], attrs: Readonly<Record<string, AttrValue>> = {}): void {
-    this.edit.rewriteOp(this.index, { kind, version: VERSION, inputs, attrs });
+    this.edit.rewriteOp(this.index, { kind, version: this.version, inputs, attrs });
   }
 
   /** Puts a value in the place of an output. */
@@ -136,6 +135,24 @@ export class Lowering {
 
   slice(value: ValueId, axis: number, start: number, end: number): ValueId {
     return this.add('Slice', [value, this.ints([start]), this.ints([end]), this.ints([axis])]);
+  }
+
+  /** Mean over the last dim, which stays as 1. */
+  mean(value: ValueId): ValueId {
+    return this.version < REDUCE_INPUTS
+      ? this.add('ReduceMean', [value], { axes: [-1], keepdims: 1 })
+      : this.add('ReduceMean', [value, this.ints([-1])], { keepdims: 1 });
+  }
+
+  unsqueeze(value: ValueId, ...axes: readonly number[]): ValueId {
+    return this.add(...this.unsqueezed(value, axes));
+  }
+
+  /** Kind, inputs and attributes of an Unsqueeze. */
+  unsqueezed(value: ValueId, axes: readonly number[]): [string, ValueId[], Record<string, AttrValue>] {
+    return this.version < UNSQUEEZE_INPUTS
+      ? ['Unsqueeze', [value], { axes }]
+      : ['Unsqueeze', [value, this.ints(axes)], {}];
   }
 
   /** Extent of a dim, i64[]. */
@@ -189,9 +206,8 @@ function lowerNorm(l: Lowering, isCentred: boolean): void {
   const groups = l.number('groups', 1);
   const size = l.width(x) / groups;
   const chunks = groups === 1 ? x : l.reshape(x, [0, 0, groups, size]);
-  const mean = (v: ValueId): ValueId => l.add('ReduceMean', [v, l.ints([-1])], { keepdims: 1 });
-  const centred = isCentred ? l.add('Sub', [chunks, mean(chunks)]) : chunks;
-  const variance = mean(l.add('Mul', [centred, centred]));
+  const centred = isCentred ? l.add('Sub', [chunks, l.mean(chunks)]) : chunks;
+  const variance = l.mean(l.add('Mul', [centred, centred]));
   const root = l.add('Sqrt', [l.add('Add', [variance, l.scalar(dtype, l.number('epsilon', EPSILON))])]);
   let last: readonly [string, readonly ValueId[]] = ['Div', [centred, root]];
   for (const [kind, input] of [
@@ -213,13 +229,13 @@ function lowerPositions(l: Lowering): void {
   const length = l.extent(l.input(0), 1);
   const first = past === undefined ? l.scalar('i64', 0) : l.extent(past, 2);
   const counted = l.add('Range', [first, l.add('Add', [first, length]), l.scalar('i64', 1)]);
-  l.become('Unsqueeze', [counted, l.ints([0])]);
+  l.become(...l.unsqueezed(counted, [0]));
 }
 
 function lowerAngles(l: Lowering): void {
   const frequencies = l.input(1);
   const dtype = l.dtypeOf(frequencies);
-  const positions = l.add('Unsqueeze', [l.cast(l.input(0), dtype), l.ints([2])]);
+  const positions = l.unsqueeze(l.cast(l.input(0), dtype), 2);
   const angle = l.add('Mul', [positions, frequencies]);
   const scale = l.number('scale', 1);
   for (const [output, kind] of ['Cos', 'Sin'].entries()) {

@@ -2,6 +2,31 @@
 import type { CodeTable } from '../codes.ts';
 
 export const COMPRESS_CODES: CodeTable = {
+  'compress/algorithm': {
+    title: 'there is no such algorithm',
+    why: 'An algorithm of quantization was asked for by a name that none has.',
+    fix: 'Take one of those that the message lists.',
+  },
+  'compress/format': {
+    title: 'there is no such storage format',
+    why: 'A format of weights is named by its element, how many weights share a scale, and its grid.',
+    fix: 'Take one of those that the note lists, as in int4:g32:signed.',
+  },
+  'compress/no-calibration': {
+    title: 'an algorithm needs a text to look at',
+    why: 'AWQ, GPTQ, SmoothQuant and bias correction look at what comes into each layer, and there was nothing to run the model on.',
+    fix: 'Give --calib a text, or take an algorithm that needs none: --algo hqq.',
+  },
+  'compress/overflow': {
+    title: 'weights are beyond the range of f16',
+    why: 'The largest f16 is 65504; larger weights became that.',
+    fix: 'Take another format for the layer: --override LAYER=keep.',
+  },
+  'compress/pattern': {
+    title: 'a pattern names no layer',
+    why: 'A rule for layers that do not exist would change nothing, which is hardly what was meant.',
+    fix: 'Take a part of a name that the note lists; * stands for any text.',
+  },
   'eval/corpus': {
     title: 'a text or list of ids cannot be used',
     why: 'Calibration and evaluation run the model on tokens of a text, of JSON lines, or of an .npz of ids, and found none.',
