@@ -53,7 +53,7 @@ describe.skipIf(!present)(
         for (const [name, value] of expected) {
           const found = results.get(name);
           if (found === undefined) throw new Error(name);
-          expect(compare(found, value).maxRel, name).toBeLessThan(bound);
+          expect(compare(found, value).maxRel).toBeLessThan(bound);
         }
       };
       isSame(runGraph(lowered, feeds), 2e-5);
