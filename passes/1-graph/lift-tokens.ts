@@ -28,7 +28,7 @@ export default definePass({
   options: OPTIONS,
   run(program, { edit, options }) {
     const { graph, roles } = program;
-    if (graph.ops.some(({ kind }) => kind.startsWith('wafc.'))) return program;
+    if (graph.ops.some(({ kind }) => kind === 'wafc.linear')) return program;
     const small = liftAt(graph, roles, { sequence: 2, past: 5 });
     if (options.check && printGraph(small) !== printGraph(liftAt(graph, roles, { sequence: 3, past: 2 }))) {
       fail({
