@@ -70,7 +70,7 @@ export interface RowKernels {
   map(op: number, out: number, x: number, n: number): void;
   binary(
     op: number,
-    out: number,
+    outs: number,
     rows: number,
     length: number,
     xs: number,
@@ -78,6 +78,8 @@ export interface RowKernels {
     ys: number,
     ystep: number,
   ): void;
+  copy(outs: number, xs: number, rows: number, length: number): void;
+  sums(out: number, x: number, rows: number, length: number, by: number): void;
   softmax(out: number, x: number, rows: number, length: number): void;
 }
 

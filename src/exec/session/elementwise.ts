@@ -4,7 +4,7 @@
  */
 import { broadcastNumbers } from '../../ops/support/broadcast.ts';
 import { erf, gelu, geluTanh, sigmoid } from '../../ops/support/special.ts';
-import { broadcastView, type Rows, rowsOf } from './rows.ts';
+import { broadcastView, type Rows, rowsOf, tableOf } from './rows.ts';
 import { isDense, type Slot } from './slot.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 import type { Planner, Step, Workshop } from './step.ts';
@@ -34,13 +34,10 @@ const mul: Row = (out, o, n, a, ai, as, b, bi, bs) => {
 const div: Row = (out, o, n, a, ai, as, b, bi, bs) => {
   for (let i = 0; i < n; i++) out[o + i] = a[ai + i * as] / b[bi + i * bs];
 };
-const square: Row = (out, o, n, a, ai, as) => {
-  for (let i = 0; i < n; i++) out[o + i] = a[ai + i * as] * a[ai + i * as];
-};
 
 const BINARY: Readonly<Record<string, Row>> = { Add: add, Sub: sub, Mul: mul, Div: div };
 /** Their numbers in rows.wat. */
-const BINARY_CODE: Readonly<Record<string, number>> = { Add: 0, Sub: 1, Mul: 2, Div: 3 };
+const BINARY_CODE: Readonly<Record<string, number>> = { Add: 0, Sub: 1, Mul: 2, Div: 3, Pow: 2 };
 
 /** `out[o + i] = f(x[at + i * step])`. */
 type Map = (out: Float32Array, o: number, n: number, x: Float32Array, at: number, step: number) => void;
@@ -88,9 +85,8 @@ const geluTanhRow: Map = (out, o, n, x, at, step) => {
   for (let i = 0; i < n; i++) out[o + i] = geluTanh(x[at + i * step]);
 };
 
-/** Functions of rows.wat: in f64 to 2e-10, so that a result is the plain one, or now and then its neighbour. */
-const mapCode = ({ op: { kind, attrs } }: Step): number | undefined =>
-  kind === 'Gelu' ? (attrs.approximate === 'tanh' ? 3 : undefined) : { Exp: 0, Sigmoid: 1, 'wafc.silu': 2 }[kind];
+/** Functions of rows.wat. */
+const MAP_CODE: Readonly<Record<string, number>> = { Exp: 0, Sigmoid: 1, 'wafc.silu': 2 };
 
 const isF32 = (slot: Slot | null): slot is Slot => slot !== null && slot.dtype === 'f32';
 
@@ -101,8 +97,17 @@ export const planBinary: Planner = (step, shop) => {
   if (out === null || !isF32(a) || !isF32(b)) return undefined;
   shop.load(a);
   shop.load(b);
-  const row = step.op.kind === 'Pow' ? squareWhere(b) : BINARY[step.op.kind];
-  if (row === undefined) return undefined;
+  if (step.op.kind === 'Pow') return isSquare(b) ? planRows(step, [a, a], out, mul, shop) : undefined;
+  return planRows(step, [a, b], out, BINARY[step.op.kind], shop);
+};
+
+function planRows(
+  step: Step,
+  [a, b]: readonly [Slot, Slot],
+  out: Slot,
+  row: Row,
+  shop: Workshop,
+): (() => void) | null | undefined {
   const shape = broadcastNumbers(a.view.shape, b.view.shape);
   const to = shop.output(out, shape);
   if (sizeOf(shape) === 0) return null;
@@ -119,39 +124,30 @@ export const planBinary: Planner = (step, shop) => {
   return () => {
     for (let r = 0, o = 0; r < rows; r++, o += length) row(to, o, length, x, at[r], as, y, bt[r], bs);
   };
-};
+}
 
 /** The rows on the SIMD kernels, where operands lie in their memory and advance by one element or none. */
 function planSimd(
   step: Step,
-  operands: readonly Slot[],
+  operands: readonly [Slot, Slot],
   out: Slot,
-  plan: Rows,
+  { rows, length, steps, starts }: Rows,
   shop: Workshop,
 ): (() => void) | undefined {
-  const code = BINARY_CODE[step.op.kind];
   const { memory } = shop;
-  if (memory === undefined || code === undefined || out.base < 0 || plan.steps.some((by) => by !== 0 && by !== 1))
-    return undefined;
-  const bases = operands.map((slot) => slot.base);
-  for (const [i, slot] of operands.entries()) {
-    if (slot.base < 0 && slot.known) bases[i] = shop.weights?.vector(slot) ?? -1;
-  }
-  const { rows, length } = plan;
-  const table = bases.some((base) => base < 0) ? undefined : shop.scratch(step, 'rows', 8 * rows);
+  if (memory === undefined || out.base < 0 || steps.some((by) => by !== 0 && by !== 1)) return undefined;
+  const bases = operands.map((slot) => (slot.base < 0 && slot.known ? (shop.weights?.vector(slot) ?? -1) : slot.base));
+  const table = bases.some((base) => base < 0) ? undefined : tableOf(step, [...bases, out.base], starts, shop);
   if (table === undefined) return undefined;
-  const at = memory.i32(table.at, 2 * rows);
-  for (const [i, base] of bases.entries())
-    for (let r = 0; r < rows; r++) at[i * rows + r] = base + 4 * plan.starts[i][r];
   const { binary } = memory.rows;
-  const [xs, ys, to] = [table.at, table.at + 4 * rows, out.base];
-  const [xstep, ystep] = plan.steps;
-  return () => binary(code, to, rows, length, xs, xstep, ys, ystep);
+  const code = BINARY_CODE[step.op.kind];
+  const [xs, ys, outs] = table;
+  const [xstep, ystep] = steps;
+  return () => binary(code, outs, rows, length, xs, xstep, ys, ystep);
 }
 
-/** Pow is known here for the square only. */
-const squareWhere = ({ known, data, view }: Slot): Row | undefined =>
-  known && sizeOf(view.shape) === 1 && data[view.offset] === 2 ? square : undefined;
+/** Pow is planned for the square only. */
+const isSquare = ({ known, data, view }: Slot): boolean => known && sizeOf(view.shape) === 1 && data[view.offset] === 2;
 
 export const planUnary: Planner = (step, shop) => {
   const [x] = step.inputs;
@@ -163,7 +159,7 @@ export const planUnary: Planner = (step, shop) => {
   const to = shop.output(out, view.shape);
   const count = sizeOf(view.shape);
   if (count === 0) return null;
-  const code = mapCode(step);
+  const code = MAP_CODE[step.op.kind];
   if (shop.memory !== undefined && code !== undefined && x.base >= 0 && out.base >= 0 && isDense(x)) {
     const [apply, target, from] = [shop.memory.rows.map, out.base, x.base + 4 * view.offset];
     return () => apply(code, target, from, count);

@@ -45,8 +45,12 @@ export const planReduce: Planner = (step, shop) => {
   const to = shop.output(out, attrs.int('keepdims', 1) === 1 ? [...kept, 1] : kept);
   const rows = sizeOf(kept);
   const { data } = x;
-  if (!(data instanceof Float32Array)) return undefined;
   const mean = op.kind === 'ReduceMean';
+  if (shop.memory !== undefined && x.base >= 0 && out.base >= 0 && extent > 0) {
+    const [sums, target, source] = [shop.memory.rows.sums, out.base, x.base + 4 * offset];
+    return () => sums(target, source, rows, extent, mean ? extent : 1);
+  }
+  if (!(data instanceof Float32Array)) return undefined;
   return () => {
     for (let r = 0, at = offset; r < rows; r++) {
       let sum = 0;

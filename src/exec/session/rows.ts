@@ -4,6 +4,8 @@
  */
 import type { View } from '../../ops/support/move.ts';
 import { sizeOf, type TensorData } from '../../tensor/tensor.ts';
+import type { Slot } from './slot.ts';
+import type { Step, Workshop } from './step.ts';
 
 /** `rows` rows of `length` elements; operand i begins row r at `starts[i][r]` and advances by `steps[i]`. */
 export interface Rows {
@@ -55,6 +57,29 @@ export function broadcastView({ shape: own, strides, offset }: View, shape: read
   };
 }
 
+/**
+ * Tables of row addresses in kernel memory, one for each operand, for a step's kernel call; `bases` are the addresses of what
+ * `starts` count elements of. Undefined when the memory is full.
+ */
+export function tableOf(
+  step: Step,
+  bases: readonly number[],
+  starts: readonly Int32Array[],
+  shop: Workshop,
+  name = 'rows',
+): readonly number[] | undefined {
+  const { memory } = shop;
+  const rows = starts[0].length;
+  const place = shop.scratch(step, name, 4 * rows * bases.length);
+  if (memory === undefined || place === undefined) return undefined;
+  const table = memory.i32(place.at, rows * bases.length);
+  for (const [i, base] of bases.entries()) {
+    const from = starts[i];
+    for (let r = 0; r < rows; r++) table[i * rows + r] = base + 4 * from[r];
+  }
+  return bases.map((_, i) => place.at + 4 * i * rows);
+}
+
 /** Rows shorter than this are copied by a loop: a call of `set` costs as much. */
 const SHORT_ROW = 24;
 
@@ -76,6 +101,31 @@ export function copier(from: TensorData, source: View, to: TensorData, target: O
     for (let r = 0; r < rows; r++)
       for (let i = 0, a = f[r], b = t[r]; i < length; i++, a += fs, b += ts) to[b] = from[a];
   };
+}
+
+/** {@link copier} from a slot to another, on the SIMD kernel where both lie in its memory and rows without gaps. */
+export function slotCopier(
+  step: Step,
+  from: Slot,
+  to: Slot,
+  target: Omit<View, 'shape'>,
+  shop: Workshop,
+  name: string,
+): () => void {
+  const { memory } = shop;
+  if (memory !== undefined && from.base >= 0 && to.base >= 0 && sizeOf(from.view.shape) > 0) {
+    const { rows, length, steps, starts } = rowsOf(from.view.shape, [from.view, target]);
+    const table =
+      steps.every((by) => by === 1) || length === 1
+        ? tableOf(step, [from.base, to.base], starts, shop, name)
+        : undefined;
+    if (table !== undefined) {
+      const { copy } = memory.rows;
+      const [xs, outs] = table;
+      return () => copy(outs, xs, rows, length);
+    }
+  }
+  return copier(from.data, from.view, to.data, target);
 }
 
 /** Only ever sees f32, so that the engine compiles it for that. */

@@ -6,7 +6,7 @@ import { wrapIndex } from '../../ops/support/index.ts';
 import type { Constant } from '../../ir/constant.ts';
 import { readElements } from '../../tensor/read.ts';
 import { sizeOf, type TensorData } from '../../tensor/tensor.ts';
-import { copier } from './rows.ts';
+import { slotCopier } from './rows.ts';
 import { denseAt, isDense, place, type Slot } from './slot.ts';
 import type { Planner, Step } from './step.ts';
 
@@ -29,8 +29,8 @@ export const planView: Planner = (step, shop) => {
   const [out] = step.outputs;
   const [reshaped] = view(context, denseAt(source.view.shape)) ?? [];
   if (out === null || reshaped === undefined) return undefined;
-  const to = shop.output(out, reshaped.shape);
-  return copier(source.data, source.view, to, denseAt(source.view.shape));
+  shop.output(out, reshaped.shape);
+  return slotCopier(step, source, out, denseAt(source.view.shape), shop, 'copy');
 };
 
 /** A cast to the type that the value has already. */
@@ -58,13 +58,13 @@ export const planConcat: Planner = (step, shop) => {
     axis,
     parts.reduce((sum, { view }) => sum + view.shape[axis], 0),
   );
-  const to = shop.output(out, shape);
+  shop.output(out, shape);
   const { strides } = out.view;
   let start = 0;
-  const copies = parts.map((part) => {
+  const copies = parts.map((part, i) => {
     const offset = start * strides[axis];
     start += part.view.shape[axis];
-    return copier(part.data, part.view, to, { strides, offset });
+    return slotCopier(step, part, out, { strides, offset }, shop, `part ${i}`);
   });
   return () => {
     for (const copy of copies) copy();
