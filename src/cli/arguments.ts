@@ -23,6 +23,11 @@ export function binding(text: string, before: Readonly<Record<string, number>> =
   return Object.fromEntries([...Object.entries(before), [name, value]]);
 }
 
+/** `512,4k` and repetitions; collects into one list of lengths, each once. */
+export const lengths = (text: string, before: readonly number[] = []): readonly number[] => [
+  ...new Set([...before, ...names(text).map(integerFrom(1))]),
+];
+
 /** `a,b` and repetitions; collects into one list. */
 export const names = (text: string, before: readonly string[] = []): readonly string[] => [
   ...before,

@@ -1,7 +1,7 @@
 /** `wafc compile`: argv to CompileArguments. */
 import { Command, Option } from 'commander';
 import { type PassFlags } from '../pass/flags.ts';
-import { binding, integerFrom, names, withExamples } from './arguments.ts';
+import { binding, integerFrom, lengths, names, withExamples } from './arguments.ts';
 import type { CompileArguments } from './drivers.ts';
 
 interface Options {
@@ -11,6 +11,9 @@ interface Options {
   readonly batch?: number;
   readonly bind: Readonly<Record<string, number>>;
   readonly objective: 'latency' | 'throughput';
+  readonly regions?: number;
+  readonly layersPerRegion?: number;
+  readonly promptTokens: readonly number[];
   readonly weights: boolean;
   readonly seed: number;
   readonly passes?: string;
@@ -40,16 +43,25 @@ export function compileCommand(run: (args: CompileArguments, command: Command) =
         .choices(['latency', 'throughput'])
         .default('latency'),
     )
+    .addOption(
+      new Option('--regions <n>', 'put the whole model into n regions')
+        .argParser(integerFrom(1))
+        .conflicts('layersPerRegion'),
+    )
+    .option('--layers-per-region <n>', 'put at most n equal layers into a region', integerFrom(1))
+    .option('--prompt-tokens <n,..>', 'report the time to first token of prompts of these lengths', lengths, [])
     .option('--no-weights', 'plan only: no weights.bin, no model.onnx')
     .option('--seed <n>', 'seed of every random choice', integerFrom(0), 0);
   addPassOptions(command);
   withExamples(command, [
     'wafc compile model.onnx --target wse3 -o plan',
     'wafc compile model.onnx --target wse3 --context 8k --json | jq .decode',
+    'wafc compile model.onnx --target wse3 --objective throughput --batch 8 --prompt-tokens 512,4k',
     "wafc compile model.onnx --target wse3 --bind sequence=128 --print-after cse --skip 'fuse-norms'",
   ]);
   return command.action(async (model: string, options: Options) => {
-    const { target, output, context, batch, bind, objective, weights, seed } = options;
+    const { target, output, context, batch, bind, objective, regions, layersPerRegion, promptTokens, weights, seed } =
+      options;
     await run(
       {
         model,
@@ -59,6 +71,9 @@ export function compileCommand(run: (args: CompileArguments, command: Command) =
         ...(batch === undefined ? {} : { batch }),
         bindings: bind,
         objective,
+        ...(regions === undefined ? {} : { regions }),
+        ...(layersPerRegion === undefined ? {} : { layersPerRegion }),
+        ...(promptTokens.length === 0 ? {} : { promptTokens }),
         weights,
         seed,
         flags: passFlags(options),

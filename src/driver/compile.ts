@@ -13,6 +13,7 @@ import { isQuantized } from '../ir/constant.ts';
 import { symbolsOf } from '../ir/dim.ts';
 import type { Fact, Program, With } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
+import type { SearchGoal } from '../map/search.ts';
 import { openModel } from '../onnx/reader.ts';
 import { writeModel } from '../onnx/writer.ts';
 import { opFor } from '../ops/registry.ts';
@@ -36,7 +37,7 @@ import { verifyGraph } from '../verify/graph.ts';
 import { verifyPlacement } from '../verify/placement.ts';
 import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
-import { PIPELINE } from './pipeline.ts';
+import { pipelineFor } from './pipeline.ts';
 import { remediesFor, shorterContext } from './remedies.ts';
 
 /** A context that is chosen, not asked for, is at least this long. */
@@ -101,6 +102,9 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     context: args.context ?? null,
     batch: args.batch ?? 1,
     objective: args.objective,
+    regions: args.regions ?? null,
+    layersPerRegion: args.layersPerRegion ?? null,
+    promptTokens: args.promptTokens ?? null,
     seed: args.seed,
     bindings: args.bindings,
   };
@@ -121,9 +125,12 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     if (!(error instanceof Diagnosed) || lifted === undefined || bound === undefined || !error.diagnostics.some(isFit))
       throw error;
     // Nobody asked for this context: take the longest that fits, and say so.
-    const context = args.context === undefined ? shorterContext(lifted, bound.mode.context, MIN_CONTEXT) : undefined;
+    const context =
+      args.context === undefined
+        ? shorterContext(lifted, { context: bound.mode.context, least: MIN_CONTEXT }, goalOf(args))
+        : undefined;
     if (context === undefined) {
-      const tried = remediesFor(lifted, bound.mode);
+      const tried = remediesFor(lifted, bound.mode, goalOf(args));
       const found = error.diagnostics.map((d) => (isFit(d) ? { ...d, remedies: tried } : d));
       const report = noFitReport(bound, loaded.graph, options, found);
       return { exitCode: 1, diagnostics: [...diagnostics, ...found], text: () => '', json: () => report };
@@ -163,14 +170,21 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
   return { exitCode: 0, diagnostics, text: () => renderReport(plan, report), json: () => report };
 }
 
+const goalOf = ({ objective, regions = 0, layersPerRegion = 0 }: CompileArguments): SearchGoal => ({
+  objective,
+  regions,
+  layersPerRegion,
+});
+
 function runPipeline(
   start: Program,
-  { flags, seed }: CompileArguments,
+  args: CompileArguments,
   effects: Effects,
   diagnostics: Diagnostic[],
   keep: Observer,
 ): Program {
-  const steps = flags.passes === undefined ? PIPELINE : parsePassList(flags.passes, PASSES);
+  const { flags, seed } = args;
+  const steps = flags.passes === undefined ? pipelineFor(goalOf(args)) : parsePassList(flags.passes, PASSES);
   const { observers, summary } = observersFor(flags, {
     write: effects.show,
     writeFile: writeFileAtomic,

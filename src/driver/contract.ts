@@ -43,6 +43,12 @@ export interface CompileArguments {
   /** Symbolic dims of the model -> numbers. */
   readonly bindings: Readonly<Record<string, number>>;
   readonly objective: 'latency' | 'throughput';
+  /** Regions of the whole model; absent or 0: as the search finds best. */
+  readonly regions?: number;
+  /** Equal layers in one region, at most; absent or 0: as the search finds best. */
+  readonly layersPerRegion?: number;
+  /** Lengths of prompts whose time to first token is reported. */
+  readonly promptTokens?: readonly number[];
   /** Whether weights.bin and model.onnx are written. */
   readonly weights: boolean;
   readonly seed: number;

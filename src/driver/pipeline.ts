@@ -18,6 +18,7 @@ import assignMemory from '../../passes/4-place/assign-memory.ts';
 import placeSerpentine from '../../passes/4-place/place-serpentine.ts';
 import planRoutes from '../../passes/5-route/plan-routes.ts';
 import predictCycles from '../../passes/6-schedule/predict-cycles.ts';
+import type { SearchGoal } from '../map/search.ts';
 import { type Step, step } from '../pass/pass.ts';
 
 /** Graph passes: from the exporter's ops to token values. */
@@ -48,7 +49,14 @@ export const PLAN_STEPS: readonly Step[] = [
   step(predictCycles, {}),
 ];
 
+/** {@link PLAN_STEPS} with regions as `goal` wants them. */
+export const planSteps = (goal: SearchGoal): readonly Step[] =>
+  PLAN_STEPS.map((s) => (s.pass === chooseRegions ? step(chooseRegions, { ...goal }) : s));
+
 /** Needs attention to know whether the model streams. */
 export const BIND_STEP: Step = step(bindLengths, {});
 
 export const PIPELINE: readonly Step[] = [...GRAPH_STEPS, BIND_STEP, ...PLAN_STEPS];
+
+/** {@link PIPELINE} with regions as `goal` wants them. */
+export const pipelineFor = (goal: SearchGoal): readonly Step[] => [...GRAPH_STEPS, BIND_STEP, ...planSteps(goal)];

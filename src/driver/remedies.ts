@@ -1,15 +1,16 @@
 /** Changes that make a plan fit. Each one is tried by planning again; none is a guess. */
 import { Diagnosed, type Remedy } from '../diag/diagnostic.ts';
 import type { Program, RunMode } from '../ir/facts.ts';
+import { LATENCY, type SearchGoal } from '../map/search.ts';
 import { QUIET, runPasses } from '../pass/manager.ts';
 import { listTargets } from '../target/load.ts';
 import { formatInteger } from '../util/format.ts';
-import { BIND_STEP, PLAN_STEPS } from './pipeline.ts';
+import { BIND_STEP, planSteps } from './pipeline.ts';
 
-/** Whether the lifted program can be planned. */
-function fits(program: Program): boolean {
+/** Whether the lifted program can be planned: has regions, and these have their place. */
+function fits(program: Program, goal: SearchGoal): boolean {
   try {
-    runPasses(program, [BIND_STEP, ...PLAN_STEPS.slice(0, 3)], QUIET);
+    runPasses(program, [BIND_STEP, ...planSteps(goal).slice(0, 3)], QUIET);
     return true;
   } catch (error) {
     if (error instanceof Diagnosed) return false;
@@ -18,8 +19,12 @@ function fits(program: Program): boolean {
 }
 
 /** The longest context below `context` that fits, by halving; undefined when none of at least `least` does. */
-export function shorterContext(lifted: Program, context: number, least: number): number | undefined {
-  const at = (n: number): boolean => fits({ ...lifted, mode: { ...lifted.mode, context: n } });
+export function shorterContext(
+  lifted: Program,
+  { context, least }: { readonly context: number; readonly least: number },
+  goal: SearchGoal,
+): number | undefined {
+  const at = (n: number): boolean => fits({ ...lifted, mode: { ...lifted.mode, context: n } }, goal);
   // If the shortest does not fit, the context is not what is too large.
   if (context <= least || !at(least)) return undefined;
   for (let n = 2 ** Math.floor(Math.log2(context - 1)); n > least; n /= 2) if (at(n)) return n;
@@ -27,16 +32,20 @@ export function shorterContext(lifted: Program, context: number, least: number):
 }
 
 /**
- * Remedies that fit: the longest shorter context, one sequence at a time, the smallest larger target.
+ * Remedies that fit: regions as the search finds best, the longest shorter context, one sequence at a time, the
+ * smallest larger target.
  * @param lifted the program before its lengths were bound
  * @param bound the mode that does not fit
  */
-export function remediesFor(lifted: Program, bound: RunMode): Remedy[] {
+export function remediesFor(lifted: Program, bound: RunMode, goal: SearchGoal): Remedy[] {
   const { target } = lifted;
   const program = { ...lifted, mode: bound };
   const { mode } = program;
   const remedies: Remedy[] = [];
-  const context = shorterContext(program, mode.context, 16);
+  const asked = goal.regions > 0 ? '--regions' : goal.layersPerRegion > 0 ? '--layers-per-region' : undefined;
+  if (asked !== undefined && fits(program, LATENCY))
+    remedies.push({ flag: `no ${asked}`, effect: 'as many regions as the search finds best' });
+  const context = shorterContext(program, { context: mode.context, least: 16 }, goal);
   if (context !== undefined) {
     const what = mode.kind === 'stream' ? 'the KV cache holds' : 'a sequence has';
     remedies.push({
@@ -44,14 +53,14 @@ export function remediesFor(lifted: Program, bound: RunMode): Remedy[] {
       effect: `${what} ${formatInteger(context)} positions instead of ${formatInteger(mode.context)}`,
     });
   }
-  if (mode.batch > 1 && fits({ ...program, mode: { ...mode, batch: 1 } })) {
+  if (mode.batch > 1 && fits({ ...program, mode: { ...mode, batch: 1 } }, goal)) {
     remedies.push({ flag: '--batch 1', effect: `one sequence at a time instead of ${mode.batch}` });
   }
   const cores = (t: { width: number; height: number }): number => t.width * t.height;
   const larger = listTargets()
     .filter((t) => t.name !== target.name && cores(t) > cores(target))
     .sort((a, b) => cores(a) - cores(b) || (a.name < b.name ? -1 : 1));
-  const next = larger.find((t) => fits({ ...program, target: t }));
+  const next = larger.find((t) => fits({ ...program, target: t }, goal));
   if (next)
     remedies.push({
       flag: `--target ${next.name}`,

@@ -48,6 +48,7 @@ interface Arrangement {
 }
 
 const ONE: Copies = { columns: 1, rows: 1 };
+/** Any regions, least latency. */
 export const LATENCY: SearchGoal = { objective: 'latency', regions: 0, layersPerRegion: 0 };
 
 export class RegionSearch {
