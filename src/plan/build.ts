@@ -87,6 +87,7 @@ export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
     templates: stages.templates.map(({ name }, i) => ({ name, program: mapping.programs[i] })),
     stages: planStages,
     regions: placement.regions,
+    replicas: placement.replicas ?? [],
     memory: memory.maps,
     routing,
     schedule,

@@ -55,6 +55,8 @@ export interface Plan {
   readonly templates: readonly { readonly name: string; readonly program: RegionProgram }[];
   readonly stages: readonly PlanStage[];
   readonly regions: readonly Region[];
+  /** Further copies of the model: what is added to the place of each region. They read the same tiles. */
+  readonly replicas: readonly { readonly x: number; readonly y: number }[];
   /** By region: the SRAM map of its fullest core. */
   readonly memory: Memory['maps'];
   readonly routing: Routing;

@@ -7,6 +7,7 @@
  * P4: every stage is in exactly one region, and no other stages are
  * P5: a region has the shape of the program of each of its stages
  * P6: region i holds the stages of group i, in order
+ * P7: the same regions, moved by the offset of each replica, hold P1, P2 and P3 too
  */
 import type { Diagnostic } from '../diag/diagnostic.ts';
 import type { Region, With } from '../ir/facts.ts';
@@ -24,6 +25,7 @@ export function verifyPlacement(program: PlacedProgram): Diagnostic[] {
     ...verifyStages(program),
     ...verifyShapes(program),
     ...verifyGroups(program),
+    ...verifyReplicas(program),
   ];
 }
 
@@ -37,7 +39,7 @@ const broken = (rule: string, message: string, where?: string): Diagnostic => ({
 const cores = (r: Omit<Region, 'stages'>): string =>
   `cores (${r.x},${r.y})..(${r.x + r.width - 1},${r.y + r.height - 1})`;
 
-function verifyRectangles({ target, placement }: PlacedProgram): Diagnostic[] {
+function verifyRectangles({ target, placement }: Pick<PlacedProgram, 'target' | 'placement'>): Diagnostic[] {
   const found: Diagnostic[] = [];
   for (const [i, r] of placement.regions.entries()) {
     const whole = [r.x, r.y, r.width, r.height].every(Number.isInteger) && r.width > 0 && r.height > 0;
@@ -57,26 +59,34 @@ function verifyRectangles({ target, placement }: PlacedProgram): Diagnostic[] {
   return found;
 }
 
-/** Regions by first row: one can only meet those that start before it ends. */
-function verifyDisjoint(regions: readonly Region[]): Diagnostic[] {
-  const found: Diagnostic[] = [];
-  const order = [...regions.keys()].sort((a, b) => regions[a].y - regions[b].y || a - b);
+interface Shared {
+  /** Positions in the list, the smaller one first. */
+  readonly pair: readonly [number, number];
+  readonly cores: Omit<Region, 'stages'>;
+}
+
+/** Rectangles by first row: one can only meet those that start before it ends. */
+function sharedCores(rects: readonly Omit<Region, 'stages'>[]): Shared[] {
+  const found: Shared[] = [];
+  const order = [...rects.keys()].sort((a, b) => rects[a].y - rects[b].y || a - b);
   for (const [at, i] of order.entries()) {
-    const a = regions[i];
-    for (const j of order.slice(at + 1)) {
-      const b = regions[j];
-      if (b.y >= a.y + a.height) break;
-      if (b.y + b.height > a.y && a.x < b.x + b.width && b.x < a.x + a.width) {
-        const [x, y] = [Math.max(a.x, b.x), Math.max(a.y, b.y)];
-        const width = Math.min(a.x + a.width, b.x + b.width) - x;
-        const height = Math.min(a.y + a.height, b.y + b.height) - y;
-        const [first, second] = i < j ? [i, j] : [j, i];
-        found.push(broken('P2', `regions ${first} and ${second} share cores`, cores({ x, y, width, height })));
-      }
+    const a = rects[i];
+    for (let k = at + 1; k < order.length && rects[order[k]].y < a.y + a.height; k++) {
+      const b = rects[order[k]];
+      if (b.y + b.height <= a.y || a.x >= b.x + b.width || b.x >= a.x + a.width) continue;
+      const [x, y] = [Math.max(a.x, b.x), Math.max(a.y, b.y)];
+      const width = Math.min(a.x + a.width, b.x + b.width) - x;
+      const height = Math.min(a.y + a.height, b.y + b.height) - y;
+      found.push({ pair: [Math.min(i, order[k]), Math.max(i, order[k])], cores: { x, y, width, height } });
     }
   }
   return found;
 }
+
+const verifyDisjoint = (regions: readonly Region[]): Diagnostic[] =>
+  sharedCores(regions).map(({ pair, cores: shared }) =>
+    broken('P2', `regions ${pair[0]} and ${pair[1]} share cores`, cores(shared)),
+  );
 
 function verifyStages({ stages, placement }: PlacedProgram): Diagnostic[] {
   const found: Diagnostic[] = [];
@@ -114,4 +124,20 @@ function verifyGroups({ mapping, placement }: PlacedProgram): Diagnostic[] {
     const same = group.length === region.stages.length && group.every((s, k) => s === region.stages[k]);
     return same ? [] : [broken('P6', `region ${i} holds stages ${region.stages}, its group is ${group}`)];
   });
+}
+
+/** One finding a replica is enough: what is wrong with one of its regions is wrong with its offset. */
+function verifyReplicas({ target, placement: { regions, replicas = [] } }: PlacedProgram): Diagnostic[] {
+  const copies = replicas.map(({ x, y }) => regions.map((r) => ({ ...r, x: r.x + x, y: r.y + y })));
+  const outside = copies.flatMap((copy, k) =>
+    verifyRectangles({ target, placement: { regions: copy } })
+      .slice(0, 1)
+      .map(({ message, where }) => broken('P7', `replica ${k}: ${message}`, where)),
+  );
+  const copyOf = (rect: number): number => Math.floor(rect / regions.length);
+  const [together] = sharedCores([regions, ...copies].flat()).filter(({ pair }) => copyOf(pair[0]) !== copyOf(pair[1]));
+  if (together === undefined) return outside;
+  const named = (copy: number): string => (copy === 0 ? 'the first copy' : `replica ${copy - 1}`);
+  const [a, b] = together.pair.map((rect) => named(copyOf(rect)));
+  return [...outside, broken('P7', `${a} and ${b} share cores`, cores(together.cores))];
 }

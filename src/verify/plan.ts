@@ -59,7 +59,7 @@ function factsOf(plan: Plan): Facts {
       // Stages say in which region they are; regions say which stages they hold. P6 compares the two.
       groups: plan.regions.map((_, r) => [...plan.stages.keys()].filter((s) => plan.stages[s].region === r)),
     },
-    placement: { regions: plan.regions },
+    placement: { regions: plan.regions, replicas: plan.replicas },
     memory: { maps: plan.memory },
   };
 }

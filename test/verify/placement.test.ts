@@ -77,3 +77,21 @@ describe('placement invariants', () => {
     expect(found(program(good, [[0, 1, 2]]))[0]).toContain('verify/P6 2 regions, expected one for each of 1 groups');
   });
 });
+
+describe('replicas', () => {
+  const copied = (...replicas: { x: number; y: number }[]): string[] => {
+    const p = program([region([0, 1], 0, 0), region([2], 0, 3)]);
+    return found({ ...p, placement: { ...p.placement, replicas } });
+  };
+  test('P7: copies that hold', () => {
+    expect(copied({ x: 0, y: 10 }, { x: 8, y: 10 })).toEqual([]);
+  });
+  test('P7: outside, on a defect, on another copy', () => {
+    expect(copied({ x: 13, y: 0 })).toEqual([
+      'verify/P7 replica 0: region 0 is not inside the 16 x 16 fabric @ cores (13,0)..(16,2)',
+    ]);
+    expect(copied({ x: 4, y: 0 })[0]).toMatch(/^verify\/P7 replica 0: region \d covers cores that must not be used/);
+    expect(copied({ x: 0, y: 3 })).toEqual(['verify/P7 the first copy and replica 0 share cores @ cores (0,3)..(3,5)']);
+    expect(copied({ x: 0, y: 10 }, { x: 3, y: 10 }).at(-1)).toContain('replica 0 and replica 1 share cores');
+  });
+});
