@@ -151,6 +151,14 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       json: () => ({ schema: 'wafc.partial/1', fits: null }),
     };
   }
+  const tooLong = (args.promptTokens ?? []).filter((n) => n > program.mode.context);
+  if (program.mode.kind === 'stream' && tooLong.length > 0) {
+    fail({
+      code: 'compile/prompt',
+      message: `a prompt of ${tooLong.join(', ')} tokens is longer than the context of ${program.mode.context}`,
+      notes: ['ask for a longer --context, or for shorter --prompt-tokens'],
+    });
+  }
   const draft = buildPlan(program as Planned, {
     generator: generator(),
     imported: loaded.graph,

@@ -37,9 +37,11 @@ export function noFitReport(
     templates: null,
     collectives: null,
     routing: null,
+    fabric: null,
     decode: null,
     prefill: null,
     encode: null,
+    accuracy: null,
     compression: null,
     shortfall: {
       needBytes: short?.shortfall?.need ?? null,

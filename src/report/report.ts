@@ -2,21 +2,27 @@
  * report.json: the figures of a plan, computed from the plan and its target alone (design.md section 9). A key that
  * does not apply is null; nothing is left out.
  */
-import { hostCycles } from '../cost/transport.ts';
 import { elementCount } from '../ir/constant.ts';
 import type { Buffer } from '../ir/facts.ts';
-import { isCollective, type RegionProgram } from '../ir/program.ts';
-import type { Target } from '../ir/target.ts';
+import type { RegionProgram } from '../ir/program.ts';
 import { codingName } from '../ir/storage.ts';
 import type { Plan } from '../plan/types.ts';
 import { usableCores } from '../target/cores.ts';
 import { type CollectiveCounts, countCollectives } from './collectives.ts';
 import { type RoutingFigures, routingFigures } from './routing.ts';
+import {
+  type Accuracy,
+  accuracyOf,
+  type DecodeFigures,
+  decodeFigures,
+  type EncodeFigures,
+  encodeFigures,
+  type PrefillFigures,
+  prefillFigures,
+} from './speed.ts';
 import { type Histogram, maxContextOf, sramHistogram } from './sram.ts';
 
 export const REPORT_SCHEMA = 'wafc.report/1';
-
-type AtClock = { readonly clockGHz: number; readonly calibrated: number; readonly bound: number };
 
 export interface Report {
   readonly schema: typeof REPORT_SCHEMA;
@@ -61,24 +67,19 @@ export interface Report {
   readonly templates: number;
   readonly collectives: CollectiveCounts;
   readonly routing: RoutingFigures;
-  readonly decode: {
-    readonly cyclesPerToken: { readonly calibrated: number; readonly bound: number };
-    readonly tokensPerSecond: readonly AtClock[];
-    readonly pipelineTokensPerSecond: readonly AtClock[];
-    readonly boundBy: string;
-  } | null;
-  readonly prefill: {
-    readonly cyclesPerToken: { readonly calibrated: number; readonly bound: number };
-    readonly timeToFirstToken: readonly {
-      readonly promptTokens: number;
-      readonly clockGHz: number;
-      readonly milliseconds: number;
-    }[];
-  } | null;
-  readonly encode: {
-    readonly cyclesPerSequence: { readonly calibrated: number; readonly bound: number };
-    readonly sequencesPerSecond: readonly AtClock[];
-  } | null;
+  /** Cores of all copies of the model, and what regions of these shapes leave empty. */
+  readonly fabric: {
+    /** Copies of the model: one, and its replicas. */
+    readonly copies: number;
+    readonly coresUsed: number;
+    readonly unusedCores: number;
+    /** Of the usable cores. */
+    readonly unusedShare: number;
+  };
+  readonly decode: DecodeFigures | null;
+  readonly prefill: PrefillFigures | null;
+  readonly encode: EncodeFigures | null;
+  readonly accuracy: Accuracy;
   readonly compression: {
     readonly weights: string;
     readonly kv: string | null;
@@ -92,10 +93,9 @@ export interface Report {
 
 /** The report of a plan. Deterministic: no clock, no paths. */
 export function buildReport(plan: Plan): Report {
-  const { target, mode, schedule, templates, stages, regions } = plan;
+  const { target, mode, templates, stages, regions } = plan;
   const programs = templates.map((t) => t.program);
   const peak = plan.memory.reduce((best, m) => (m.peakBytes > best.peakBytes ? m : best), plan.memory[0]);
-  const perStage = stages.map((s) => sumOps(schedule.perTemplate[s.template]));
   const stream = mode.kind === 'stream';
   return {
     schema: REPORT_SCHEMA,
@@ -129,9 +129,11 @@ export function buildReport(plan: Plan): Report {
     templates: templates.length,
     collectives: countCollectives(plan),
     routing: routingFigures(plan),
-    decode: stream ? decodeFigures(plan, perStage) : null,
-    prefill: stream ? prefillFigures(plan, perStage) : null,
+    fabric: fabricFigures(plan),
+    decode: stream ? decodeFigures(plan) : null,
+    prefill: stream ? prefillFigures(plan) : null,
     encode: stream ? null : encodeFigures(plan),
+    accuracy: accuracyOf(plan),
     compression: {
       weights: weightFormats(plan),
       kv: kvType(programs),
@@ -144,11 +146,12 @@ export function buildReport(plan: Plan): Report {
   };
 }
 
-const sumOps = (ops: readonly { cycles: number; bound: number }[]): { calibrated: number; bound: number } =>
-  ops.reduce((n, o) => ({ calibrated: n.calibrated + o.cycles, bound: n.bound + o.bound }), {
-    calibrated: 0,
-    bound: 0,
-  });
+function fabricFigures({ regions, replicas, target }: Plan): Report['fabric'] {
+  const copies = 1 + replicas.length;
+  const coresUsed = copies * regions.reduce((n, r) => n + r.width * r.height, 0);
+  const usable = usableCores(target);
+  return { copies, coresUsed, unusedCores: usable - coresUsed, unusedShare: 1 - coresUsed / usable };
+}
 
 function bytesByKind(
   buffers: readonly Buffer[],
@@ -168,86 +171,6 @@ function bytesByKind(
     stackBytes: sum('stack'),
   };
 }
-
-/** Step, its host transfer at each clock, and the slowest stage for many sequences in the pipeline. */
-function decodeFigures(
-  plan: Plan,
-  perStage: readonly { calibrated: number; bound: number }[],
-): NonNullable<Report['decode']> {
-  const { schedule, target, templates, stages } = plan;
-  const { calibrated, bound } = schedule.cyclesPerStep;
-  const slowest = slowestRegion(plan, perStage);
-  const by = new Map<string, number>();
-  for (const s of stages)
-    for (const o of schedule.perTemplate[s.template])
-      by.set(
-        kindOf(templates[s.template].program, o.op, o.boundBy),
-        (by.get(kindOf(templates[s.template].program, o.op, o.boundBy)) ?? 0) + o.cycles,
-      );
-  const [[boundBy]] = [...by].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  return {
-    cyclesPerToken: { calibrated, bound },
-    tokensPerSecond: atClocks(target, (clock) => {
-      const io = hostCycles(schedule.host.bytesIn, clock, target) + hostCycles(schedule.host.bytesOut, clock, target);
-      return { calibrated: calibrated + io, bound };
-    }),
-    pipelineTokensPerSecond: atClocks(target, () => slowest),
-    boundBy,
-  };
-}
-
-const kindOf = (program: RegionProgram, op: number, boundBy: string): string =>
-  isCollective(program.ops[op]) ? boundBy : 'compute';
-
-/** The region that is busy longest per step, its outgoing send included: what many sequences in flight wait for. */
-function slowestRegion(
-  { regions, schedule }: Plan,
-  perStage: readonly { calibrated: number; bound: number }[],
-): { calibrated: number; bound: number } {
-  return regions.reduce(
-    (worst, r, i) => {
-      const send = schedule.sends.find((s) => s.from === i);
-      const own = r.stages.reduce(
-        (n, s) => ({ calibrated: n.calibrated + perStage[s].calibrated, bound: n.bound + perStage[s].bound }),
-        { calibrated: send?.cycles ?? 0, bound: send?.bound ?? 0 },
-      );
-      return own.calibrated > worst.calibrated ? own : worst;
-    },
-    { calibrated: 0, bound: 0 },
-  );
-}
-
-/** Tokens of the prompt follow each other through the regions: the first fills the pipeline, the others leave it at its pace. */
-function prefillFigures(
-  plan: Plan,
-  perStage: readonly { calibrated: number; bound: number }[],
-): NonNullable<Report['prefill']> {
-  const slowest = slowestRegion(plan, perStage);
-  const { calibrated } = plan.schedule.cyclesPerStep;
-  const prompts = [...new Set([128, 1024, plan.mode.context].filter((n) => n <= plan.mode.context))];
-  return {
-    cyclesPerToken: slowest,
-    timeToFirstToken: prompts.flatMap((promptTokens) =>
-      plan.target.clocksGHz.map((clockGHz) => ({
-        promptTokens,
-        clockGHz,
-        milliseconds: ((promptTokens - 1) * slowest.calibrated + calibrated) / (clockGHz * 1e6),
-      })),
-    ),
-  };
-}
-
-function encodeFigures({ schedule, target }: Plan): NonNullable<Report['encode']> {
-  const { cyclesPerStep } = schedule;
-  return { cyclesPerSequence: cyclesPerStep, sequencesPerSecond: atClocks(target, () => cyclesPerStep) };
-}
-
-const atClocks = (target: Target, cycles: (clockGHz: number) => { calibrated: number; bound: number }): AtClock[] =>
-  target.clocksGHz.map((clockGHz) => {
-    const { calibrated, bound } = cycles(clockGHz);
-    const rate = (n: number): number => (n === 0 ? 0 : (clockGHz * 1e9) / n);
-    return { clockGHz, calibrated: rate(calibrated), bound: rate(bound) };
-  });
 
 function kvType(programs: readonly RegionProgram[]): string | null {
   const types = programs.flatMap((p) => p.caches.map((c) => p.tensors[c.state].dtype));

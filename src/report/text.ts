@@ -4,6 +4,7 @@ import type { Plan } from '../plan/types.ts';
 import { formatBytes, formatCount, formatInteger, formatPercent } from '../util/format.ts';
 import { pairs, table } from '../util/table.ts';
 import type { Report } from './report.ts';
+import { accuracyText, speedText } from './speed-text.ts';
 
 export function renderReport(plan: Plan, report: Report): string {
   return [
@@ -13,25 +14,31 @@ export function renderReport(plan: Plan, report: Report): string {
     sramHistogram(report),
     collectiveTable(plan, report),
     routingTable(report),
-    speedTable(report),
-    notes(plan),
+    speedText(plan, report),
+    accuracyText(report),
   ]
     .filter((part) => part !== '')
     .join('\n');
 }
 
-function head({ model, target, context, batch, mode, stages, templates, regions }: Report): string {
+function head({ model, target, context, batch, mode, stages, templates, regions, fabric }: Report): string {
   const what =
     mode === 'stream' ? `decoder, context ${formatInteger(context)}` : `encoder, ${formatInteger(context)} tokens`;
   return `${model.name} on ${target.name}: fits\n${pairs(
     [
       ['model', `${formatCount(model.parameters)} parameters, ${model.ops} ops; ${what}, batch ${batch}`],
       ['stages', `${stages} of ${templates} templates in ${regions.length} regions`],
-      ['target', `${target.width}x${target.height} cores, ${formatInteger(target.usableCores)} usable`],
+      [
+        'target',
+        `${target.width}x${target.height} cores, ${formatInteger(target.usableCores)} usable; ${copiesText(fabric)}${formatPercent(fabric.unusedShare)} are left empty`,
+      ],
     ],
     '  ',
   )}`;
 }
+
+const copiesText = ({ copies }: Report['fabric']): string =>
+  copies === 1 ? '' : `${formatInteger(copies)} copies of the model; `;
 
 function fitTable({ sram }: Report): string {
   const share = (bytes: number): string => formatPercent(bytes / sram.limitBytes);
@@ -141,51 +148,5 @@ function routingTable({ routing, target }: Report): string {
   ];
   return `Routing on ${target.name}\n${pairs(rows, '  ')}`;
 }
-
-function speedTable({ decode, prefill, encode }: Report): string {
-  const rows: string[][] = [];
-  const rate = (n: number): string => (n >= 1000 ? formatInteger(Math.round(n)) : n.toFixed(1));
-  const add = (what: string, list: readonly { clockGHz: number; calibrated: number; bound: number }[]): void => {
-    for (const { clockGHz, calibrated, bound } of list)
-      rows.push([`${what} at ${clockGHz} GHz`, rate(calibrated), rate(bound)]);
-  };
-  if (decode) {
-    rows.push([
-      'cycles per token',
-      formatInteger(decode.cyclesPerToken.calibrated),
-      formatInteger(decode.cyclesPerToken.bound),
-    ]);
-    add('tokens/s, one user, host I/O in', decode.tokensPerSecond);
-    add('tokens/s, full pipeline', decode.pipelineTokensPerSecond);
-  }
-  if (prefill)
-    rows.push([
-      'cycles per prompt token',
-      formatInteger(prefill.cyclesPerToken.calibrated),
-      formatInteger(prefill.cyclesPerToken.bound),
-    ]);
-  if (encode) {
-    rows.push([
-      'cycles per sequence',
-      formatInteger(encode.cyclesPerSequence.calibrated),
-      formatInteger(encode.cyclesPerSequence.bound),
-    ]);
-    add('sequences/s', encode.sequencesPerSecond);
-  }
-  const by = decode ? `; bound by ${decode.boundBy}` : '';
-  const text = table(
-    [
-      { head: 'what', align: 'left' },
-      { head: 'calibrated estimate', align: 'right' },
-      { head: 'physical bound', align: 'right' },
-    ],
-    rows,
-  );
-  return `Speed (predicted, not measured${by})\n${indent(text)}`;
-}
-
-const notes = ({ target }: Plan): string =>
-  `Constants are fitted on published WSE-2 measurements (src/cost/constants.ts); every figure for ${target.name} outside of them is an extrapolation.\n` +
-  'Placement is checked against documented limits, not compiled by the vendor.\n';
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ');

@@ -62,6 +62,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'An encoder and a decoder in one graph have sequences of two lengths. Stages hand on one sequence, so a plan has one length.',
     fix: 'Export encoder and decoder as two models and compile each.',
   },
+  'compile/prompt': {
+    title: 'a prompt whose time to first token was asked for does not fit the context',
+    why: 'A plan holds keys and values for its context; a longer prompt has no place to go.',
+    fix: 'Ask for a longer --context, or for shorter --prompt-tokens.',
+  },
   'compile/unbound-dim': {
     title: 'a symbolic dim of the inputs is not bound',
     why: 'Cores have fixed memory, so every dim but the sequence and its past must be a number at compile time.',
