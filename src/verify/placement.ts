@@ -135,7 +135,7 @@ function verifyReplicas({ target, placement: { regions, replicas = [] } }: Place
       .map(({ message, where }) => broken('P7', `replica ${k}: ${message}`, where)),
   );
   const copyOf = (rect: number): number => Math.floor(rect / regions.length);
-  const [together] = sharedCores([regions, ...copies].flat()).filter(({ pair }) => copyOf(pair[0]) !== copyOf(pair[1]));
+  const together = sharedCores([regions, ...copies].flat()).find(({ pair }) => copyOf(pair[0]) !== copyOf(pair[1]));
   if (together === undefined) return outside;
   const named = (copy: number): string => (copy === 0 ? 'the first copy' : `replica ${copy - 1}`);
   const [a, b] = together.pair.map((rect) => named(copyOf(rect)));
