@@ -26,8 +26,11 @@ interface Ort {
   InferenceSession: {
     create(
       model: Uint8Array,
-      options: { graphOptimizationLevel: string; logSeverityLevel: number },
-    ): Promise<{ run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>> }>;
+      options: { graphOptimizationLevel: string; logSeverityLevel: number; intraOpNumThreads: number },
+    ): Promise<{
+      run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>>;
+      release(): Promise<void>;
+    }>;
   };
 }
 
@@ -95,12 +98,14 @@ export async function oracle(
   const session = await ort.InferenceSession.create(encode(call, inputs, outputs), {
     graphOptimizationLevel: 'disabled',
     logSeverityLevel: 3,
+    intraOpNumThreads: 1, // a pool of threads for each of a thousand sessions costs more than all they compute
   });
   const feeds: Record<string, OrtTensor> = {};
   for (const [i, t] of inputs.entries()) {
     if (t) feeds[`x${i}`] = new ort.Tensor(NAMES[t.dtype], view(t), t.shape);
   }
   const results = await session.run(feeds);
+  await session.release();
   return outputs.map((_, i) => {
     const { type, dims, data } = results[`y${i}`];
     const dtype = (DTYPES.get(type) ?? 'f32') as Tensor['dtype'];
