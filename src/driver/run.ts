@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import type { Answer, Effects, RunArguments } from './contract.ts';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
 import { PlacedModel } from '../exec/placed/model.ts';
-import { constantCache, runGraph } from '../exec/reference.ts';
-import { type Decoder, graphDecoder, placedDecoder } from '../generate/decoder.ts';
+import { type Decoder, placedDecoder, sessionDecoder } from '../generate/decoder.ts';
 import { continuePrompt, type Continuation, tokenizerFor } from '../generate/text.ts';
 import { readPlan } from '../plan/read.ts';
 import type { Plan } from '../plan/types.ts';
@@ -68,11 +67,8 @@ function open(plan: Plan, folder: string, mode: RunArguments['mode']): Decoder {
       notes: ['a plan made with --no-weights has no numbers to run'],
     });
   const { graph } = loadModel(path, plan.mode.batch, bindingsOf(plan));
-  const constants = constantCache(Number.POSITIVE_INFINITY);
   const { inputs, outputs } = plan;
-  return graphDecoder({ inputs, outputs, context: plan.mode.context }, (feeds) =>
-    runGraph(graph, feeds, { constants }),
-  );
+  return sessionDecoder({ inputs, outputs, context: plan.mode.context }, graph);
 }
 
 const vocabularyOf = ({ outputs }: Plan): number | undefined => {

@@ -4,9 +4,11 @@
  */
 import { fail } from '../diag/diagnostic.ts';
 import type { PlacedModel } from '../exec/placed/model.ts';
+import { Session } from '../exec/session/session.ts';
 import type { Dim } from '../ir/dim.ts';
 import { isKnown } from '../ir/dim.ts';
 import type { IoRole } from '../ir/facts.ts';
+import type { Graph } from '../ir/graph.ts';
 import type { DType } from '../ir/types.ts';
 import { allocate, sizeOf, type Tensor, tensor, type TensorData } from '../tensor/tensor.ts';
 
@@ -49,15 +51,16 @@ export interface Logits {
   row(i: number): TensorData;
 }
 
-/** The model's own interface: presents are fed back as pasts; without a cache the whole sequence is run again. */
-export function graphDecoder(io: DecoderInterface, run: RunModel): Decoder {
-  const parts = partsOf(io);
-  const { caches } = parts;
-  const empty = caches.map(({ past }) => {
-    const dims = past.shape.map((d, axis) => numberOf(d) ?? (axis === 0 ? 1 : 0));
-    return tensor(past.dtype, dims, allocate(past.dtype, sizeOf(dims)));
-  });
-  let held: readonly Tensor[] = empty;
+/** An executor with the cache that it keeps. */
+interface Engine {
+  /** Logits for feeds of the ids after `past` positions (of all ids, for a model without a cache). */
+  run(feeds: Map<string, Tensor>, past: number): Promise<Tensor> | Tensor;
+  /** Takes back all positions of the cache from `length` on. */
+  rewind(length: number): void;
+}
+
+function decoder(io: DecoderInterface, parts: Parts, engine: Engine): Decoder {
+  const cached = parts.caches.length > 0;
   let sequence: number[] = [];
   return {
     context: io.context,
@@ -65,47 +68,63 @@ export function graphDecoder(io: DecoderInterface, run: RunModel): Decoder {
       return sequence.length;
     },
     async extend(ids) {
-      checkRoom(io, sequence.length, ids.length);
+      const past = sequence.length;
+      checkRoom(io, past, ids.length);
       const all = [...sequence, ...ids];
-      const past = caches.length > 0 ? sequence.length : 0;
-      const feeds = feedsOf(parts, caches.length > 0 ? ids : all, past);
-      for (const [i, { past: input }] of caches.entries()) feeds.set(input.name, held[i]);
-      const results = await run(feeds);
-      const presents = caches.map(({ present }) => resultOf(results, present));
-      held = presents;
+      const feeds = cached ? feedsOf(parts, ids, past) : feedsOf(parts, all, 0);
+      const logits = await engine.run(feeds, past);
       sequence = all;
-      return logitsOf(resultOf(results, parts.logits), ids.length);
+      return logitsOf(logits, ids.length);
     },
     rewind(length) {
       sequence = sequence.slice(0, length);
-      held = length === 0 ? empty : held.map((cache) => firstPositions(cache, length));
+      engine.rewind(length);
     },
   };
+}
+
+/** The model's own interface: presents are fed back as pasts; without a cache the whole sequence is run again. */
+export function graphDecoder(io: DecoderInterface, run: RunModel): Decoder {
+  const parts = partsOf(io);
+  const empty = parts.caches.map(({ past }) => {
+    const dims = past.shape.map((d, axis) => numberOf(d) ?? (axis === 0 ? 1 : 0));
+    return tensor(past.dtype, dims, allocate(past.dtype, sizeOf(dims)));
+  });
+  let held: readonly Tensor[] = empty;
+  return decoder(io, parts, {
+    async run(feeds) {
+      for (const [i, { past }] of parts.caches.entries()) feeds.set(past.name, held[i]);
+      const results = await run(feeds);
+      held = parts.caches.map(({ present }) => resultOf(results, present));
+      return resultOf(results, parts.logits);
+    },
+    rewind(length) {
+      held = length === 0 ? empty : held.map((cache) => firstPositions(cache, length));
+    },
+  });
+}
+
+/** A graph prepared once: keys and values stay in the session. The fastest on this machine. */
+export function sessionDecoder(io: DecoderInterface, graph: Graph): Decoder {
+  const parts = partsOf(io);
+  const caches = parts.caches.map(({ past, present }) => ({ past: past.name, present: present.name }));
+  const session = new Session(graph, { caches });
+  return decoder(io, parts, {
+    run: (feeds) => resultOf(session.run(feeds, [parts.logits.name]), parts.logits),
+    rewind(length) {
+      if (caches.length > 0) session.truncate(length);
+    },
+  });
 }
 
 /** The placed model: keys and values stay on the cores. Positions that are taken back are written over. */
 export function placedDecoder(model: PlacedModel): Decoder {
   const io = { inputs: model.plan.inputs, outputs: model.plan.outputs, context: model.plan.mode.context };
   const parts = partsOf(io);
-  let sequence: number[] = [];
-  return {
-    context: io.context,
-    get length() {
-      return sequence.length;
-    },
-    async extend(ids) {
-      checkRoom(io, sequence.length, ids.length);
-      const past = sequence.length;
-      const all = [...sequence, ...ids];
-      const feeds = parts.caches.length > 0 ? feedsOf(parts, ids, past) : feedsOf(parts, all, 0);
-      const results = model.call(feeds, { resident: past, keepPresents: true });
-      sequence = all;
-      return logitsOf(resultOf(results, parts.logits), ids.length);
-    },
-    rewind(length) {
-      sequence = sequence.slice(0, length);
-    },
-  };
+  return decoder(io, parts, {
+    run: (feeds, past) => resultOf(model.call(feeds, { resident: past, keepPresents: true }), parts.logits),
+    rewind: () => {},
+  });
 }
 
 interface Parts {
