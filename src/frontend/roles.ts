@@ -86,6 +86,10 @@ function renameSymbols(graph: Graph, byName: ReadonlyMap<string, IoRole>, hasPas
         const features = isFloat(graph.types[v].dtype) && shape.length === 3 && !hasTokens;
         if (features || /batch/i.test(symbolAlone(shape[0]) ?? '')) claim(shape[0], B);
         if (features) claim(shape[1], S);
+        if (isStackedPast(graph, v)) {
+          claim(shape[1], B);
+          claim(shape[3], P);
+        }
       } else if (kind === 'past') {
         claim(shape[0], B);
         claim(shape[2], P);
@@ -106,7 +110,7 @@ function symbolAlone(dim: Dim | undefined): string | undefined {
 }
 
 /** Keys and values of a layer stacked in one past of rank 5, as early GPT-2 exports have them. */
-const isStackedPast = (graph: Graph, v: ValueId): boolean =>
+export const isStackedPast = (graph: Graph, v: ValueId): boolean =>
   graph.types[v].shape.length === 5 && /past/i.test(graph.names[v]);
 
 /** The decoder's side of a model that has an encoder's side, too: its length is its own. */

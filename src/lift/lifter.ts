@@ -10,6 +10,7 @@ import type { IoRole } from '../ir/facts.ts';
 import type { Attrs, Graph, Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
 import { type DType, isFloat } from '../ir/types.ts';
+import { isStackedPast } from '../frontend/roles.ts';
 import { pack } from '../tensor/pack.ts';
 import { fromNumbers } from '../tensor/tensor.ts';
 import type { Scores } from './attention.ts';
@@ -44,6 +45,16 @@ export interface Plain {
 
 export const PASS = 'lift-tokens';
 
+/** Keys and values that are one tensor have no place: each is a state of its own. */
+function refuseStacked(name: string): never {
+  fail({
+    code: 'lift/stacked-past',
+    message: `input ${name} holds keys and values in one tensor`,
+    node: name,
+    notes: ['export the model with keys and values apart: past_key_values.N.key and past_key_values.N.value'],
+  });
+}
+
 export class Lifter {
   readonly graph: Graph;
   readonly roles: ReadonlyMap<string, IoRole>;
@@ -66,6 +77,7 @@ export class Lifter {
     this.roles = roles;
     this.probe = probe;
     for (const v of graph.inputs) {
+      if (isStackedPast(graph, v)) refuseStacked(graph.names[v]);
       this.copied.set(v, this.builder.input(graph.names[v], graph.types[v]));
       const role = this.roles.get(graph.names[v])?.kind;
       const content = role === 'tokens' || (role === 'plain' && isFloat(graph.types[v].dtype));

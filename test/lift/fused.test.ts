@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { GraphBuilder, type Scope } from '../../models/graph-builder.ts';
 import type { WritableAttribute, WritableModel } from '../../src/onnx/writer.ts';
-import { expectSame, HD, HEADS, KV, lift, opsOf, VOCAB, WIDTH } from './support.ts';
+import { expectSame, HD, HEADS, KV, lift, opsOf, refusal, VOCAB, WIDTH } from './support.ts';
 
 const int = (value: number): WritableAttribute => ({ kind: 'int', value });
 const PRESENT = ['key', 'value'].map((what) => `present.0.${what}`);
@@ -105,4 +105,17 @@ test('Attention: projections inside become three linear layers', () => {
     VOCAB,
   ]);
   expectSame(lifted);
+});
+
+test('keys and values stacked in one past are refused by name', () => {
+  const b = new GraphBuilder('f32', 7);
+  const s = b.scope('/m');
+  b.input('input_ids', 'i64', ['batch', 'seq']);
+  b.input('past_0', 'f32', [2, 'batch', HEADS, 'past', HD]);
+  b.output('y', ['batch', 'seq', WIDTH]);
+  const x = s.op('Gather', [b.weight('embed', [VOCAB, WIDTH], 1), 'input_ids']);
+  b.scope('/head').op('MatMul', [x, b.weight('w', [WIDTH, WIDTH], 1)], {}, 'y');
+  expect(refusal(b.finish('stacked', 17))).toMatchObject([
+    { code: 'lift/stacked-past', message: 'input past_0 holds keys and values in one tensor', node: 'past_0' },
+  ]);
 });

@@ -15,7 +15,10 @@ interface OrtTensor {
 interface Ort {
   readonly Tensor: new (type: string, data: unknown, dims: readonly number[]) => OrtTensor;
   readonly InferenceSession: {
-    create(path: string): Promise<{ run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>> }>;
+    create(
+      path: string,
+      options: { intraOpNumThreads: number },
+    ): Promise<{ run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>> }>;
   };
 }
 
@@ -34,7 +37,7 @@ const BATCH = 2;
 async function open(name: string, config: ModelConfig) {
   const path = join(folder, `${name}.onnx`);
   writeModel(path, buildModel(config), { external: name.endsWith('external') });
-  return ort.InferenceSession.create(path);
+  return ort.InferenceSession.create(path, { intraOpNumThreads: 1 });
 }
 
 const longs = (rows: number[][]): OrtTensor =>

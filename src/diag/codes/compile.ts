@@ -102,6 +102,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'The graph was lifted at one length and checked at another; the two differ in more than their sizes.',
     fix: 'Look for branches on the sequence length in the exported model, and export without them.',
   },
+  'lift/stacked-past': {
+    title: 'keys and values are one input',
+    why: 'Early GPT-2 exports stack keys and values of a layer in a past of rank 5. On the wafer each is a state of its own, which the model has to have as an input of its own.',
+    fix: 'Export with keys and values apart, as current exporters do (optimum, the dynamo exporter, onnxruntime-genai).',
+  },
   'lift/unbound-dim': {
     title: 'a symbolic dim is not bound',
     why: 'Cores have fixed memory, so every dim must be a number at compile time.',
