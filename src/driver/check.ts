@@ -34,15 +34,13 @@ export function check(args: CheckArguments, effects: Effects): Answer {
     plan: plan.model.sha256,
     passed: diagnostics.length === 0,
     // A plan has the host's graphs only, which are read as text; the rules of graphs are those of compile.
-    families: RULES.filter(({ name }) => name !== 'graph' && (name !== 'routing' || 'routing' in plan)).map(
-      ({ name, rules }) => ({
-        name,
-        rules,
-        checked: name !== 'coverage' || skipped === null,
-        ...(name === 'coverage' && skipped !== null ? { reason: skipped } : {}),
-        faults: diagnostics.filter(({ code }) => Object.hasOwn(rules, code.replace(/^verify\//, ''))),
-      }),
-    ),
+    families: RULES.filter(({ name }) => name !== 'graph').map(({ name, rules }) => ({
+      name,
+      rules,
+      checked: name !== 'coverage' || skipped === null,
+      ...(name === 'coverage' && skipped !== null ? { reason: skipped } : {}),
+      faults: diagnostics.filter(({ code }) => Object.hasOwn(rules, code.replace(/^verify\//, ''))),
+    })),
   };
   return {
     exitCode: result.passed ? 0 : 3,

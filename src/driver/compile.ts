@@ -35,6 +35,8 @@ import type { Fault } from '../verify/fault.ts';
 import { verifyFit } from '../verify/fit.ts';
 import { verifyGraph } from '../verify/graph.ts';
 import { verifyPlacement } from '../verify/placement.ts';
+import { valuesOf } from '../verify/routed.ts';
+import { verifyRouting } from '../verify/routing.ts';
 import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
 import { pipelineFor } from './pipeline.ts';
@@ -265,6 +267,10 @@ const VERIFIERS: readonly ((program: Program) => readonly Fault[])[] = [
   (p) => verifyGraph(p.graph, GRAPH_RULES),
   (p) => (hasFacts(p, ['stages', 'mapping', 'placement']) ? verifyPlacement(p).map(asFault) : []),
   (p) => (hasFacts(p, ['stages', 'mapping', 'placement', 'memory']) ? verifyFit(p).map(asFault) : []),
+  (p) =>
+    hasFacts(p, ['stages', 'mapping', 'placement', 'routing'])
+      ? verifyRouting({ ...p, values: valuesOf(p) }).map(asFault)
+      : [],
 ];
 
 const hasFacts = <F extends Fact>(p: Program, facts: readonly F[]): p is With<F> =>

@@ -16,7 +16,7 @@ export function verifyClass(program: RoutedProgram, k: number, routes: RouteClas
   const { target, mapping, schedule, stages } = program;
   const { width, height } = mapping.programs[routes.templates[0]].shape;
   const grid = new FlowGrid(routes.flows, width, height);
-  const occupancy = new Occupancy(grid);
+  const occupancy = new Occupancy(grid, target.queues);
   const found: Diagnostic[] = [];
   for (const [i, template] of routes.templates.entries()) {
     const region = mapping.programs[template];

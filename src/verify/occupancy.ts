@@ -1,18 +1,22 @@
 /** What is configured at a core at which time: flows that cannot stand together, and loads that bring them back. */
 import type { Phase, RouteRun } from '../ir/routing.ts';
+import type { Target } from '../ir/target.ts';
 import type { FlowGrid } from './spans.ts';
 
-/** Why two routes cannot be configured at one core; undefined when they can. */
-export function clash(a: Configured, b: Configured): string | undefined {
+/**
+ * Why two routes cannot be configured at one core; undefined when they can.
+ *
+ * @param queues those of the target: on some machines several colors may share an output queue
+ */
+export function clash(a: Configured, b: Configured, queues: Target['queues']): string | undefined {
   if (a.color === b.color) {
-    const same = a.run.routes.join() === b.run.routes.join();
-    if (!same || a.run.input !== b.run.input || a.run.output !== b.run.output)
-      return `two configurations of color ${a.color}`;
-    return undefined;
+    if (a.run.routes.join() !== b.run.routes.join()) return `two routes for color ${a.color}`;
+    // What arrives on a color goes to one queue; several may feed it.
+    return a.run.input === b.run.input ? undefined : `color ${a.color} into two queues`;
   }
   if (a.run.input !== null && a.run.input === b.run.input)
     return `colors ${a.color} and ${b.color} on input queue ${a.run.input}`;
-  if (a.run.output !== null && a.run.output === b.run.output)
+  if (queues.outputsShared !== true && a.run.output !== null && a.run.output === b.run.output)
     return `colors ${a.color} and ${b.color} on output queue ${a.run.output}`;
   return undefined;
 }
@@ -25,12 +29,14 @@ export interface Configured {
 /** The flows of a class, and which of them exclude each other. */
 export class Occupancy {
   private readonly grid: FlowGrid;
+  private readonly queues: Target['queues'];
   /** By pair of flows, the smaller first: what they clash over, and where. */
   private readonly clashes = new Map<string, string>();
   private readonly partners: readonly Set<number>[];
 
-  constructor(grid: FlowGrid) {
+  constructor(grid: FlowGrid, queues: Target['queues']) {
     this.grid = grid;
+    this.queues = queues;
     this.partners = grid.flows.map(() => new Set());
     for (let r = 0; r < grid.rows.first.length; r++) for (let c = 0; c < grid.columns.first.length; c++) this.add(c, r);
   }
@@ -44,7 +50,7 @@ export class Occupancy {
     for (const [i, a] of here.entries())
       for (const b of here.slice(i + 1)) {
         if (this.partners[a.f].has(b.f)) continue;
-        const why = clash(a, b);
+        const why = clash(a, b, this.queues);
         if (why === undefined) continue;
         this.partners[a.f].add(b.f);
         this.partners[b.f].add(a.f);

@@ -10,11 +10,12 @@ import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Diagnostic } from '../diag/diagnostic.ts';
-import type { Mapping, Placement, RunMode, Stages } from '../ir/facts.ts';
 import type { Memory } from '../ir/facts.ts';
-import type { Target } from '../ir/target.ts';
+import { parseGraph } from '../ir/parse.ts';
 import type { Blob, Plan } from '../plan/types.ts';
 import { verifyFit } from './fit.ts';
+import type { RoutedProgram } from './routed.ts';
+import { verifyRouting } from './routing.ts';
 import { verifyPlacement } from './placement.ts';
 
 /** Bytes of weights.bin in memory at once. */
@@ -28,17 +29,13 @@ export interface PlanCheckOptions {
 /** Everything that is wrong with the plan in `folder`; empty when it holds. */
 export function checkPlan(plan: Plan, folder: string, { hashes }: PlanCheckOptions = { hashes: true }): Diagnostic[] {
   const facts = factsOf(plan);
-  return [...verifyPlacement(facts), ...verifyFit(facts), ...verifyFile(plan, join(folder, 'weights.bin'), hashes)];
+  const placed = [...verifyPlacement(facts), ...verifyFit(facts)];
+  // Routes are walked over regions that hold.
+  const routed = placed.length === 0 ? verifyRouting(facts) : [];
+  return [...placed, ...routed, ...verifyFile(plan, join(folder, 'weights.bin'), hashes)];
 }
 
-interface Facts {
-  readonly target: Target;
-  readonly mode: RunMode;
-  readonly stages: Stages;
-  readonly mapping: Mapping;
-  readonly placement: Placement;
-  readonly memory: Memory;
-}
+type Facts = RoutedProgram & { readonly memory: Memory };
 
 /** The plan as the facts that verifiers take; a plan has no graph, so stages have no ops and values. */
 function factsOf(plan: Plan): Facts {
@@ -61,6 +58,24 @@ function factsOf(plan: Plan): Facts {
     },
     placement: { regions: plan.regions, replicas: plan.replicas },
     memory: { maps: plan.memory },
+    routing: plan.routing,
+    schedule: plan.schedule,
+    values: valuesOf(plan),
+  };
+}
+
+/** What stages hand over; the host takes the model's outputs, and what its graph after the wafer reads. */
+function valuesOf({ stages, templates, outputs, host }: Plan): RoutedProgram['values'] {
+  const after = parseGraph(host.after);
+  return {
+    stages: stages.map((stage) => {
+      const { program } = templates[stage.template];
+      return {
+        inputs: stage.inputs.map((name, i) => (program.inputs[i] === null ? null : name)),
+        outputs: stage.outputs.map((name, i) => (program.outputs[i] === null ? null : name)),
+      };
+    }),
+    results: new Set([...outputs.map(({ name }) => name), ...after.inputs.map((v) => after.names[v])]),
   };
 }
 

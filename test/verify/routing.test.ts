@@ -208,7 +208,7 @@ test.each<[string, Partial<RouteClass>, string]>([
   [
     'one color twice',
     { flows: [EXAMPLE[0], { ...EXAMPLE[1], color: 3 }, EXAMPLE[2]] },
-    'R8 class 0: op 0 over y: flows 0 and 1: two configurations of color 3 at core (0,1)',
+    'R8 class 0: op 0 over y: flows 0 and 1: two routes for color 3 at core (0,1)',
   ],
 ])('%s', (_, change, message) => {
   const faults = found(routed(change));
