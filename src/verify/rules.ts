@@ -33,6 +33,7 @@ export const RULES: readonly RuleFamily[] = [
       P4: 'every stage is in exactly one region, and no other stages are',
       P5: 'a region has the shape of the program of each of its stages',
       P6: 'region i holds the stages of group i, in order',
+      P7: 'the same regions, moved by the offset of each replica, hold P1, P2 and P3 too',
     },
   },
   {
