@@ -17,7 +17,7 @@ export function bitsPerWeight(c: Constant): number {
 }
 
 /**
- * The format as compression.md spells it: `int4:g32`, `int4:g32:asym`, `int8:row`, `int8:tensor`, `e4m3:row`, `mxfp4`, `mxfp8`,
+ * The format as compression.md spells it: `int4:g32`, `int4:g32:asym`, `int8:row`, `int8:tensor`, `fp8:e4m3:row`, `mxfp4`, `mxfp8`,
  * `nvfp4`; of a dense constant, its type. `row` means a scale for each index of one dim (an output channel).
  */
 export function formatName({ shape, stored, quantization: q }: Constant): string {
@@ -45,7 +45,7 @@ function nameOf(stored: DType, shape: readonly number[], { scale, nested, zero, 
   if (scale === 'f8e8m0' && stored in MICROSCALING) return MICROSCALING[stored] ?? stored;
   if (stored === 'f4e2m1' && nested) return 'nvfp4';
   const grouped = block.find((b, d) => b > 1 && b < shape[d]);
-  const codes = /^[iu]\d+$/.test(stored) ? `int${DTYPE_BITS[stored]}` : stored.replace(/^f8(e\dm\d).*/, '$1');
+  const codes = /^[iu]\d+$/.test(stored) ? `int${DTYPE_BITS[stored]}` : stored.replace(/^f8(e\dm\d).*/, 'fp8:$1');
   const single = block.every((b, d) => b >= shape[d]);
   const spread = grouped !== undefined ? `g${grouped}` : single ? 'tensor' : 'row';
   return `${codes}:${spread}${typeof zero === 'number' ? '' : ':asym'}`;
