@@ -12,6 +12,7 @@ import type {
   WritableGraph,
   WritableModel,
   WritableNode,
+  WritableTensor,
   WritableValueInfo,
 } from '../onnx/writer.ts';
 import { opFor } from '../ops/registry.ts';
@@ -19,6 +20,7 @@ import { LOWERED_OPSET } from './lower.ts';
 import { TOKEN_DOMAIN, TokenFunctions } from './token-functions.ts';
 import { constantTensor } from './export-constant.ts';
 import { QuantizedExport } from './export-quantized.ts';
+import { inNewerOpset } from './newer-opset.ts';
 
 /** IR 10 is the first whose nodes carry metadata; ai.onnx 21 belongs to it. */
 const MIN_IR = 8;
@@ -71,14 +73,20 @@ class Versions {
     return this.opsets.get('') ?? 1;
   }
 
-  /** The node, or the call of the function that stands for it. Bodies cannot be handed to a function. */
-  node(node: WritableNode, op: Op, graph: Graph): WritableNode {
+  /**
+   * The node, the same in the model's version, or the call of the function that stands for it. Bodies cannot be handed to a
+   * function. `initializers` takes what the node needs.
+   */
+  node(node: WritableNode, op: Op, graph: Graph, initializers: WritableTensor[]): WritableNode {
     const domain = domainOf(op.kind);
     if (domain === TOKEN_DOMAIN) return this.tokens.call(node, op, graph);
     if (node.domain !== domain) return node;
     const definedAt = (version: number): number | undefined => opFor(op.kind)?.since.findLast((v) => v <= version);
     const same = definedAt(op.version) === definedAt(this.opsets.get(domain) ?? op.version);
     if (same || Object.values(op.attrs).some(isGraphAttr)) return node;
+    const newer = domain === '' ? inNewerOpset(op, node, this.opset) : undefined;
+    if (newer?.initializer) initializers.push(newer.initializer);
+    if (newer !== undefined) return newer.node;
     const names = [...(node.attributes ?? new Map<string, WritableAttribute>())];
     const ref = ([name, { kind }]: [string, WritableAttribute]): [string, WritableAttribute] => [
       name,
@@ -136,13 +144,14 @@ function exportGraph(graph: Graph, versions: Versions): WritableGraph {
   const quantized = new QuantizedExport(graph);
   quantized.write(versions.opset);
   const dense = [...graph.constants].filter(([, c]) => !isQuantized(c));
+  const initializers = [...dense.map(([v, c]) => constantTensor(graph.names[v], c)), ...quantized.initializers];
   const nodes = withOwnNames(graph).ops.map((op) =>
-    versions.node(quantized.node(op, exportNode(op, graph, versions)), op, graph),
+    versions.node(quantized.node(op, exportNode(op, graph, versions)), op, graph, initializers),
   );
   return {
     name: graph.name,
     nodes: [...quantized.nodes, ...nodes],
-    initializers: [...dense.map(([v, c]) => constantTensor(graph.names[v], c)), ...quantized.initializers],
+    initializers,
     inputs: graph.inputs.map((v) => valueInfo(graph, v)),
     outputs: graph.outputs.map((v) => valueInfo(graph, v)),
   };
