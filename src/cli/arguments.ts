@@ -34,6 +34,13 @@ export const names = (text: string, before: readonly string[] = []): readonly st
   ...text.split(',').flatMap((name) => (name.trim() === '' ? [] : [name.trim()])),
 ];
 
+/** `x,y`: column and row of a core. */
+export function corePlace(text: string): { readonly x: number; readonly y: number } {
+  const parts = /^(\d{1,7}),(\d{1,7})$/.exec(text);
+  if (parts === null) throw new InvalidArgumentError('It must be a column and a row, as in 12,34.');
+  return { x: Number(parts[1]), y: Number(parts[2]) };
+}
+
 /** Options that every command has. */
 export interface CommonOptions {
   readonly json?: true;

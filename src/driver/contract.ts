@@ -102,4 +102,6 @@ export interface ReportArguments {
   readonly plan: string;
   /** Writes the HTML page here, too. */
   readonly html?: string;
+  /** One core's program instead of the plan's figures. */
+  readonly core?: { readonly x: number; readonly y: number };
 }

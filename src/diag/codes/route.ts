@@ -2,6 +2,11 @@
 import type { CodeTable } from '../codes.ts';
 
 export const ROUTE_CODES: CodeTable = {
+  'report/core': {
+    title: 'there is no such core',
+    why: 'Cores are named by column and row of the program rectangle, from 0.',
+    fix: 'Give a core inside the rectangle; `wafc report PLAN` shows where regions stand.',
+  },
   'route/colors': {
     title: 'the target has too few colors',
     why: 'Flows that meet at a core at the same time need different colors: those of one collective, and those that carry values in and out of regions. The message says how many are needed, how many there are, and how many are missing.',
