@@ -1,20 +1,27 @@
 /**
- * Where regions go: in shelves, so that consecutive ones touch; where shelves do not hold them all, packed tighter, and
- * the sends between them pay for the distance.
+ * Where regions go: in shelves, so that consecutive ones touch; where shelves do not hold them all, over columns and rows
+ * that have defects, or packed tighter, and the sends between them pay for the distance.
  */
 import type { Target } from '../ir/target.ts';
 import { type Rect, usableCores } from '../target/cores.ts';
+import { placeAround, type Spot } from './around-defects.ts';
 import { packRectangles } from './pack.ts';
 import { placeSerpentine, type Size } from './serpentine.ts';
 
 type Fabric = Pick<Target, 'width' | 'height' | 'defects'>;
 
-/** A place for every region, in order; undefined when neither way holds them. */
-export function placeRegions(sizes: readonly Size[], target: Target): readonly Rect[] | undefined {
+/** More defects than this are scattered ones: what avoids them one by one neither ends soon nor finds much. */
+const MOST_SINGLE_DEFECTS = 64;
+
+/** A place for every region, in order; undefined when no way holds them. */
+export function placeRegions(sizes: readonly Size[], target: Target): readonly Spot[] | undefined {
   const need = sizes.reduce((n, { width, height }) => n + width * height, 0);
   if (need > target.width * target.height) return undefined;
-  const shelves = placeSerpentine(sizes, target);
-  return shelves.fits ? shelves.regions : packRectangles(sizes, target);
+  const { defects } = target;
+  const shelves = defects.length <= MOST_SINGLE_DEFECTS ? placeSerpentine(sizes, target) : { fits: false as const };
+  if (shelves.fits) return shelves.regions;
+  const around = defects.length === 0 ? undefined : placeAround(sizes, target);
+  return around ?? (defects.length <= MOST_SINGLE_DEFECTS ? packRectangles(sizes, target) : undefined);
 }
 
 /** The fabric cut into columns x rows equal blocks, each to hold a copy of the model. */
@@ -30,14 +37,15 @@ export function blockOf<F extends Fabric>(fabric: F, { columns, rows }: Copies):
   return { ...fabric, width, height, defects: fabric.defects.filter((d) => d.x < width && d.y < height) };
 }
 
-/** Offsets of the blocks, beside the first, in which `regions` cover no defect. */
+/** Offsets of the blocks, beside the first, in which `regions` cover no defect; a block of scattered defects is like no other. */
 export function replicasOf(
-  regions: readonly Rect[],
+  regions: readonly Spot[],
   fabric: Fabric,
   copies: Copies,
 ): readonly { readonly x: number; readonly y: number }[] {
   const { width, height } = blockOf(fabric, copies);
   const offsets: { x: number; y: number }[] = [];
+  if (regions.some((r) => r.skippedColumns !== undefined || r.skippedRows !== undefined)) return offsets;
   for (let row = 0; row < copies.rows; row++)
     for (let column = 0; column < copies.columns; column++) {
       const [x, y] = [column * width, row * height];

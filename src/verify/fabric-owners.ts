@@ -24,7 +24,7 @@ export function ownersOf({ target, placement }: RoutedProgram): Owners {
 }
 
 /** `count` numbers from `start` on that are not skipped. */
-function passingOver(start: number, count: number, skipped: readonly number[]): number[] {
+export function passingOver(start: number, count: number, skipped: readonly number[]): number[] {
   const without = new Set(skipped);
   const found: number[] = [];
   for (let n = start; found.length < count; n++) if (!without.has(n)) found.push(n);

@@ -1,8 +1,8 @@
 /**
  * Placement, recomputed from regions, programs and target alone; shares no code with the placers.
  *
- * P1: a region is a rectangle of whole cores inside the fabric
- * P2: no two regions share a core
+ * P1: a region is a rectangle of whole cores inside the fabric, columns and rows that it skips included
+ * P2: no two of these rectangles share a core
  * P3: no region covers a core that must not be used
  * P4: every stage is in exactly one region, and no other stages are
  * P5: a region has the shape of the program of each of its stages
@@ -11,6 +11,7 @@
  */
 import type { Diagnostic } from '../diag/diagnostic.ts';
 import type { Region, With } from '../ir/facts.ts';
+import { passingOver } from './fabric-owners.ts';
 
 export type PlacedProgram = Pick<
   With<'stages' | 'mapping' | 'placement'>,
@@ -39,19 +40,39 @@ const broken = (rule: string, message: string, where?: string): Diagnostic => ({
 const cores = (r: Omit<Region, 'stages'>): string =>
   `cores (${r.x},${r.y})..(${r.x + r.width - 1},${r.y + r.height - 1})`;
 
+/** Columns and rows of the fabric that a region uses, and the rectangle from the first to the last of them. */
+function groundOf(region: Region): {
+  readonly columns: readonly number[];
+  readonly rows: readonly number[];
+  readonly box: Omit<Region, 'stages'>;
+} {
+  const columns = passingOver(region.x, region.width, region.skippedColumns ?? []);
+  const rows = passingOver(region.y, region.height, region.skippedRows ?? []);
+  const { x, y } = region;
+  const box = { x, y, width: columns[columns.length - 1] - x + 1, height: rows[rows.length - 1] - y + 1 };
+  return { columns, rows, box };
+}
+
+/** The rectangle from the first to the last core of a region, what it skips included. */
+const boxOf = (region: Region): Omit<Region, 'stages'> =>
+  (region.skippedColumns ?? region.skippedRows) === undefined ? region : groundOf(region).box;
+
 function verifyRectangles({ target, placement }: Pick<PlacedProgram, 'target' | 'placement'>): Diagnostic[] {
   const found: Diagnostic[] = [];
   for (const [i, r] of placement.regions.entries()) {
     const whole = [r.x, r.y, r.width, r.height].every(Number.isInteger) && r.width > 0 && r.height > 0;
-    if (!whole || r.x < 0 || r.y < 0 || r.x + r.width > target.width || r.y + r.height > target.height) {
-      found.push(broken('P1', `region ${i} is not inside the ${target.width} x ${target.height} fabric`, cores(r)));
+    const fits = whole && r.width <= target.width && r.height <= target.height;
+    const { columns, rows, box } = fits ? groundOf(r) : { columns: [], rows: [], box: r };
+    if (!fits || r.x < 0 || r.y < 0 || box.x + box.width > target.width || box.y + box.height > target.height) {
+      found.push(broken('P1', `region ${i} is not inside the ${target.width} x ${target.height} fabric`, cores(box)));
       continue;
     }
     for (const d of target.defects) {
-      const [left, right] = [Math.max(r.x, d.x), Math.min(r.x + r.width, d.x + d.width)];
-      const [top, bottom] = [Math.max(r.y, d.y), Math.min(r.y + r.height, d.y + d.height)];
-      if (left < right && top < bottom) {
-        const shared = { x: left, y: top, width: right - left, height: bottom - top };
+      const [left, right] = [columns.find((c) => c >= d.x), columns.findLast((c) => c < d.x + d.width)];
+      const [top, bottom] = [rows.find((c) => c >= d.y), rows.findLast((c) => c < d.y + d.height)];
+      if (left === undefined || right === undefined || top === undefined || bottom === undefined) continue;
+      if (left <= right && top <= bottom) {
+        const shared = { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
         found.push(broken('P3', `region ${i} covers cores that must not be used`, cores(shared)));
       }
     }
@@ -84,7 +105,7 @@ function sharedCores(rects: readonly Omit<Region, 'stages'>[]): Shared[] {
 }
 
 const verifyDisjoint = (regions: readonly Region[]): Diagnostic[] =>
-  sharedCores(regions).map(({ pair, cores: shared }) =>
+  sharedCores(regions.map(boxOf)).map(({ pair, cores: shared }) =>
     broken('P2', `regions ${pair[0]} and ${pair[1]} share cores`, cores(shared)),
   );
 
