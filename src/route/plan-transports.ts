@@ -9,17 +9,10 @@ import type { Flow, Transport } from '../ir/routing.ts';
 import type { Target } from '../ir/target.ts';
 import { takesInput, takesOutput } from './class-flows.ts';
 import { colorNodes } from './coloring.ts';
-import {
-  type Bus,
-  busesOf,
-  drawBus,
-  drawExits,
-  drawLanes,
-  drawTree,
-  type Drawn,
-  netOf,
-  partColumns,
-} from './draw-transport.ts';
+import { type Bus, busesOf, drawBus, netOf } from './draw-bus.ts';
+import { drawExits, drawLanes, partColumns } from './draw-lanes.ts';
+import { drawTree } from './draw-tree.ts';
+import type { Drawn } from './drawn.ts';
 import { type Cell, Fabric } from './fabric.ts';
 import { negotiate } from './negotiate.ts';
 import { type DrawnRun, RouteGrid } from './route-grid.ts';
