@@ -41,6 +41,9 @@ export function corePlace(text: string): { readonly x: number; readonly y: numbe
   return { x: Number(parts[1]), y: Number(parts[2]) };
 }
 
+/** Repetitions as they are. */
+export const collect = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
 /** Options that every command has. */
 export interface CommonOptions {
   readonly json?: true;

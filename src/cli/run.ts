@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { fail } from '../diag/diagnostic.ts';
 import type { GenerationArguments } from '../generate/text.ts';
-import { integerFrom, withExamples } from './arguments.ts';
+import { collect, integerFrom, withExamples } from './arguments.ts';
 import type { RunArguments } from './drivers.ts';
 
 export interface GenerationOptions {
@@ -93,8 +93,6 @@ function readPrompt(path: string): string {
     fail({ code: 'run/file', message: `expected a text file of at most ${MOST_BYTES} bytes, found none at ${path}` });
   return readFileSync(path, 'utf8');
 }
-
-const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 
 function idList(text: string): readonly number[] {
   const ids = text.split(',').map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : Number.NaN));

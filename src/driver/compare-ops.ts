@@ -1,5 +1,5 @@
 /** The placed model against the token graph, op by op, with the bound that rounding explains. */
-import { compare, ErrorBound } from '../exec/compare.ts';
+import { type Agreement, Comparison, ErrorBound } from '../exec/compare.ts';
 import type { PlacedModel, PlacedPlan } from '../exec/placed/model.ts';
 import { runGraph } from '../exec/reference.ts';
 import type { Graph } from '../ir/graph.ts';
@@ -15,16 +15,24 @@ export function compareOps(
   feeds: ReadonlyMap<string, Tensor>,
 ): OpDifference[] {
   const wanted = new Map<string, Tensor>();
+  // Of this stage's own layer: nodes of a template are those of its first instance.
+  const nodes = new Map<string, string>();
   runGraph(tokens, feeds, {
     observe(op, results) {
       for (const [i, v] of op.outputs.entries()) {
         const value = results[i];
-        if (v !== null && value !== undefined) wanted.set(tokens.names[v], value);
+        if (v !== null && value !== undefined) {
+          wanted.set(tokens.names[v], value);
+          nodes.set(tokens.names[v], op.origin.node);
+        }
       }
     },
   });
   const bounds = boundsOf(plan);
-  const worst = new Map<string, OpDifference>();
+  const found = new Map<
+    string,
+    { readonly of: Omit<OpDifference, keyof Agreement>; readonly comparison: Comparison }
+  >();
   const step = new Map<string, number>();
   const names = new Map(plan.stages.map((s) => [s.name, s]));
   placed.call(feeds, {
@@ -35,8 +43,8 @@ export function compareOps(
       const at = program.results.indexOf(t);
       const expected = at < 0 ? undefined : wanted.get(stage.values[at]);
       if (expected === undefined) return;
-      const found = value();
-      const [rows, width] = found.shape;
+      const piece = value();
+      const [rows, width] = piece.shape;
       const key = `${stageName}/${at}`;
       const from = step.get(key) ?? 0;
       // A value that all sequences of a batch share comes again for each of them.
@@ -46,19 +54,22 @@ export function compareOps(
         shape: [rows, width],
         data: expected.data.subarray(from * width, (from + rows) * width),
       };
-      const { maxAbs, maxRel } = compare(found, slice);
-      const old = worst.get(key);
-      if (old !== undefined && maxRel <= old.maxRel) return;
-      worst.set(key, {
-        stage: stageName,
-        node: program.ops[opIndex].node,
-        maxAbs,
-        maxRel,
-        bound: bounds.get(key) ?? 0,
-      });
+      const known = found.get(key) ?? {
+        of: {
+          stage: stageName,
+          node: nodes.get(stage.values[at]) ?? program.ops[opIndex].node,
+          bound: bounds.get(key) ?? 0,
+        },
+        comparison: new Comparison(),
+      };
+      known.comparison.add(piece, slice);
+      found.set(key, known);
     },
   });
-  return [...worst.values()];
+  return [...found.values()].map(({ of, comparison }) => {
+    const { maxAbs, maxRel, cosine, sqnrDb } = comparison.result();
+    return { ...of, maxAbs, maxRel, cosine, sqnrDb };
+  });
 }
 
 /** What outputs may differ by: no less than what a few roundings do. */

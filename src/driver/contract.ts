@@ -65,8 +65,17 @@ export interface VerifyArguments {
   readonly tokens?: number;
   /** Tokens to generate and compare. */
   readonly generate?: number;
-  /** An .npz file of inputs. */
-  readonly input?: string;
+  /** Files of inputs: see src/exec/read-feeds.ts. */
+  readonly input?: readonly string[];
+  /** Writes the HTML page here, too. */
+  readonly html?: string;
+  /** All ops in the text, not the worst of each stage. */
+  readonly ops?: boolean;
+  /** A text to be predicted, with its tokenizer; `windows` windows of `window` predictions. */
+  readonly perplexity?: string;
+  readonly tokenizer?: string;
+  readonly windows?: number;
+  readonly window?: number;
 }
 
 export interface CheckArguments {

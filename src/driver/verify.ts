@@ -5,9 +5,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Answer, Effects, VerifyArguments } from './contract.ts';
-import { type Diagnostic, fail } from '../diag/diagnostic.ts';
+import { type Diagnostic, fail, type Report } from '../diag/diagnostic.ts';
 import { compare } from '../exec/compare.ts';
 import { randomFeeds } from '../exec/feeds-for.ts';
+import { readFeeds } from '../exec/read-feeds.ts';
 import { type Decoder, graphDecoder, placedDecoder } from '../generate/decoder.ts';
 import { generateGreedy } from '../generate/generate.ts';
 import { openOnnxruntime, type Oracle } from '../exec/onnxruntime.ts';
@@ -17,14 +18,16 @@ import { bindDim, parseDim } from '../ir/dim.ts';
 import type { Graph } from '../ir/graph.ts';
 import { readPlan } from '../plan/read.ts';
 import type { Plan } from '../plan/types.ts';
+import { renderVerifyHtml } from '../report/verify-html.ts';
 import { renderVerify } from '../report/verify-text.ts';
 import type { Generation, OpDifference, OutputDifference, VerifyResult } from '../report/verify-result.ts';
 import { compareOps, narrowest } from './compare-ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkCoverage } from '../verify/coverage.ts';
 import { checkPlan } from '../verify/plan.ts';
+import { writeFileAtomic } from '../util/files.ts';
+import { perplexityOf } from './perplexity.ts';
 import { openPlanModel } from './plan-model.ts';
-import { readNpz } from '../tensor/npz.ts';
 
 /** References that narrow floats make are compared at 1e-4: another runtime orders its sums its own way. */
 const RUNTIME_BOUND = 1e-4;
@@ -44,7 +47,7 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
   checks.push(...checkCoverage(plan, args.plan, weightOf));
   const placed = new PlacedModel(plan, args.plan);
   const oracle = args.against === undefined ? undefined : await openOnnxruntime(modelPath);
-  const cases = casesFor(plan, args);
+  const cases = casesFor(plan, args, (d) => checks.push(d));
   const ops: OpDifference[] = [];
   const outputs: OutputDifference[] = [];
   for (const [i, { name, feeds }] of cases.entries()) {
@@ -55,6 +58,10 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
   effects.progress.clear();
   const generation =
     args.generate === undefined ? null : await generate(args.generate, args, plan, placed, graph, oracle);
+  const perplexity =
+    args.perplexity === undefined
+      ? null
+      : perplexityOf(args.perplexity, args, plan, graph, placed, (d) => checks.push(d));
   const firstOut = ops.find((o) => !(o.maxRel <= o.bound)) ?? null;
   const passed =
     firstOut === null &&
@@ -70,8 +77,15 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
     outputs,
     firstOut,
     generation,
+    perplexity,
   };
-  return { exitCode: passed ? 0 : 3, diagnostics: checks, text: () => renderVerify(result, plan), json: () => result };
+  if (args.html !== undefined) writeFileAtomic(args.html, renderVerifyHtml(result, plan));
+  return {
+    exitCode: passed ? 0 : 3,
+    diagnostics: checks,
+    text: () => renderVerify(result, plan, args.ops ?? false),
+    json: () => result,
+  };
 }
 
 interface Case {
@@ -80,13 +94,22 @@ interface Case {
 }
 
 /** A prompt on an empty past, then single tokens on a past; the given inputs instead where there are any. */
-function casesFor(plan: Plan, args: VerifyArguments): Case[] {
-  if (args.input !== undefined) return [{ name: args.input, feeds: readNpz(args.input) }];
+function casesFor(plan: Plan, args: VerifyArguments, report: Report): Case[] {
   const { mode } = plan;
   const specs = plan.inputs.map((io) => ({
     ...io,
     shape: io.shape.map((d) => (typeof d === 'number' ? d : parseDim(d))),
   }));
+  if (args.input !== undefined) {
+    const { feeds, filled } = readFeeds(args.input, specs);
+    if (filled.length > 0)
+      report({
+        code: 'verify/filled',
+        severity: 'remark',
+        message: `${filled.join(', ')}: not given, and made to follow from the others`,
+      });
+    return [{ name: args.input.join(', '), feeds }];
+  }
   const vocabulary = vocabularyOf(plan);
   const make = (name: string, sequence: number, past: number): Case => ({
     name,

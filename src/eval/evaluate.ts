@@ -116,6 +116,10 @@ function logSoftmax({ shape, data }: Tensor): Float32Array {
   return out;
 }
 
+/** Sum of -log p of each id after the first, from logits [.., V] of all but the last. */
+export const nllOfLogits = (logits: Tensor, ids: Int32Array): number =>
+  nllOf(logSoftmax(logits), logits.shape[logits.shape.length - 1], ids);
+
 /** Sum of -log p of each id after the first. */
 function nllOf(logProbabilities: Float32Array, width: number, ids: Int32Array): number {
   let sum = 0;

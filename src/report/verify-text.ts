@@ -5,15 +5,16 @@ import { table } from '../util/table.ts';
 
 const exponent = (n: number): string => n.toExponential(1);
 
-export function renderVerify(result: VerifyResult, plan: Plan): string {
-  const { ops, outputs, firstOut, generation, passed, checks } = result;
+/** `everyOp` for one line an op instead of the worst of each stage. */
+export function renderVerify(result: VerifyResult, plan: Plan, everyOp = false): string {
+  const { ops, outputs, firstOut, generation, perplexity, passed, checks } = result;
   const faults = checks.filter((d) => d.severity === 'error').length;
   const lines = [
     `plan of ${plan.model.name} on ${plan.target.name}: ${passed ? 'verified' : 'NOT verified'}`,
     `on paper: ${faults === 0 ? 'placement, fit and weights hold' : `${faults} faults (see above)`}`,
     '',
     `placed against reference, op by op (${ops.length} results compared)`,
-    stageTable(result),
+    everyOp ? opTable(result) : stageTable(result),
     'outputs, worst of all inputs tried',
     outputTable(outputs),
   ];
@@ -28,7 +29,30 @@ export function renderVerify(result: VerifyResult, plan: Plan): string {
     );
     if (!generation.agree) lines.push(...differingTokens(generation));
   }
+  if (perplexity) {
+    const { reference, placed, windows, window, text, tokenizer } = perplexity;
+    lines.push(
+      `perplexity ${reference.perplexity.toFixed(4)} on ${text} (${tokenizer}): ${reference.nll.toFixed(5)} nats a token over ${windows} windows of ${window}, reference executor`,
+      `placed, first window: ${placed.nll.toFixed(5)} nats a token; the reference on the same tokens: ${placed.referenceNll.toFixed(5)}`,
+    );
+  }
   return `${lines.join('\n')}\n`;
+}
+
+/** Every op: how far, and how much noise in what is there. */
+function opTable({ ops }: VerifyResult): string {
+  const heads = ['  stage', 'op', 'max abs', 'max rel', 'bound', 'cosine', 'SQNR dB', ''];
+  return table(
+    heads.map((head, i) => ({ head, align: i < 2 || i === 7 ? 'left' : 'right' })),
+    ops.map((o) => [
+      `  ${o.stage}`,
+      o.node,
+      ...[o.maxAbs, o.maxRel, o.bound].map(exponent),
+      o.cosine.toFixed(9),
+      o.sqnrDb === null ? 'exact' : o.sqnrDb.toFixed(1),
+      o.maxRel <= o.bound ? '' : 'OUT',
+    ]),
+  );
 }
 
 function stageTable({ ops }: VerifyResult): string {

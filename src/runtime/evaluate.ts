@@ -2,12 +2,13 @@
 import type { Answer } from '../driver/contract.ts';
 import { randomFeeds } from '../exec/feeds-for.ts';
 import { printType } from '../ir/types.ts';
-import { readNpz, writeNpz } from '../tensor/npz.ts';
+import { readFeeds } from '../exec/read-feeds.ts';
+import { writeNpz } from '../tensor/npz.ts';
 import { table } from '../util/table.ts';
 import { checkInputs, feedSpecs, type Model, type Tensors } from './model.ts';
 
 export interface EvaluateOptions {
-  readonly input?: string;
+  readonly input?: readonly string[];
   readonly output?: string;
   readonly seed: number;
   readonly tokens: number;
@@ -40,11 +41,12 @@ export function evaluate(model: Model, options: EvaluateOptions): Answer {
 /** Where no table tells how many ids there are, two of them are safe. */
 const SMALLEST_VOCABULARY = 2;
 
-/** @throws Diagnosed when a file is no .npz, or its tensors are not the model's inputs. */
+/** @throws Diagnosed when a file cannot be read, or its tensors are not the model's inputs. */
 export function inputsOf(model: Model, { input, seed, tokens }: EvaluateOptions): Tensors {
   const vocabulary = model.vocabulary ?? SMALLEST_VOCABULARY;
   const size = { batch: 1, sequence: tokens, past: 0, vocabulary, seed };
-  const inputs = Object.fromEntries(input === undefined ? randomFeeds(feedSpecs(model), size) : readNpz(input));
+  const specs = feedSpecs(model);
+  const inputs = Object.fromEntries(input === undefined ? randomFeeds(specs, size) : readFeeds(input, specs).feeds);
   checkInputs(model, inputs);
   return inputs;
 }

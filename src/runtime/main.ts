@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
-import { type CommonOptions, integerFrom, withCommon, withExamples } from '../cli/arguments.ts';
+import { collect, type CommonOptions, integerFrom, withCommon, withExamples } from '../cli/arguments.ts';
 import { type Io, processIo } from '../cli/io.ts';
 import { runProgram } from '../cli/run-program.ts';
 import { type GenerationOptions, withGeneration } from '../cli/run.ts';
@@ -48,7 +48,11 @@ const folderOf = (): string => dirname(process.argv[1] ?? '.');
 function commandOf(model: Model): Command {
   const command = withCommon(new Command('executor.ts')).description(`Run ${model.name}: inputs in, outputs out.`);
   command
-    .option('--input <file.npz>', 'inputs, by name, instead of seeded random ones')
+    .option(
+      '--input <file>',
+      'inputs instead of random ones: .npz, NAME=x.npy, NAME=x.pb, a folder (repeatable)',
+      collect,
+    )
     .option('--output <file.npz>', 'write the outputs')
     .option('--seed <n>', 'seed of random inputs and of sampling', integerFrom(0), 0)
     .option('--tokens <n>', 'length of random inputs', integerFrom(1), 8);

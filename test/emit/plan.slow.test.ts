@@ -71,13 +71,13 @@ console.log(JSON.stringify({ mode, inputs, outputs, templates, stages }));`;
   test('what a user can do wrong is said, and ends with its own exit code', async () => {
     const missing = await run('--input', 'none.npz');
     expect(missing).toMatchObject({ code: 1, out: '' });
-    expect(missing.err).toContain('error[npy/format]: none.npz: expected an .npz file, found none');
+    expect(missing.err).toContain('error[verify/input]: none.npz does not exist');
     writeNpz(join(folder, 'bad.npz'), new Map([['input_ids', fromNumbers('f32', [1, 2], [1, 2])]]));
     const bad = await run('--input', join(folder, 'bad.npz'), '--json');
     const { diagnostics } = JSON.parse(bad.out) as { diagnostics: { message: string }[] };
     expect(bad.code).toBe(1);
-    expect(diagnostics[0].message).toBe('input input_ids: expected i64[1,S], found f32[1,2]');
-    expect(diagnostics).toHaveLength(11);
+    // What follows from the ids is filled in; the ids themselves are wrong.
+    expect(diagnostics.map(({ message }) => message)).toEqual(['input input_ids: expected i64[1,S], found f32[1,2]']);
     const usage = await run('--mode', 'fast');
     expect(usage).toMatchObject({ code: 2, out: '' });
     expect(usage.err).toContain('Allowed choices are reference, placed');

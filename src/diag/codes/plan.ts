@@ -37,6 +37,16 @@ export const PLAN_CODES: CodeTable = {
     why: 'A tile that plan.json names lies beyond the end of weights.bin.',
     fix: 'The file was cut short: copy it again, or compile again.',
   },
+  'verify/input': {
+    title: 'the given inputs cannot be used',
+    why: 'Inputs are files of tensors, and each must say which input of the model it is: by its name in an .npz or .pb, or as NAME=file.',
+    fix: '`wafc inspect` lists the inputs of a model.',
+  },
+  'verify/filled': {
+    title: 'inputs that were not given follow from the others',
+    why: 'Positions count on from the past, masks hide nothing, and a past that is not given is empty.',
+    fix: 'Give them, when they should be something else.',
+  },
   'verify/no-decoder': {
     title: 'the model cannot generate',
     why: 'Generating needs an output of logits, one per word of the vocabulary; the model has none.',
