@@ -41,7 +41,7 @@ export { GRAPH_STEPS, PIPELINE, PLAN_STEPS } from './driver/pipeline.ts';
 export { report } from './driver/report.ts';
 export { Diagnosed, type Diagnostic, type Remedy } from './diag/diagnostic.ts';
 export { renderDiagnostics } from './diag/render.ts';
-export { type Decoder, graphDecoder, placedDecoder } from './generate/decoder.ts';
+export { type Decoder, graphDecoder, placedDecoder, sessionDecoder } from './generate/decoder.ts';
 export { generate, generateGreedy, speculate } from './generate/generate.ts';
 export { GREEDY, type Sampling } from './generate/sampling.ts';
 export { PlacedModel } from './exec/placed/model.ts';

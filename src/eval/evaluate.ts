@@ -1,5 +1,4 @@
 /** What a model makes of a text, and how far a compressed one is from it: perplexity, KL divergence, agreement of the most likely token. */
-import { constantCache, type ConstantCache } from '../exec/reference.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type Model, runSequence } from './sequence.ts';
 
@@ -29,7 +28,6 @@ const KEPT_BYTES = 512 * 2 ** 20;
 export class Evaluator {
   readonly windows: readonly Int32Array[];
   private readonly dense: Model;
-  private readonly constants: ConstantCache = constantCache();
   private kept: (Float32Array | undefined)[] = [];
   private keptBytes = 0;
 
@@ -53,12 +51,12 @@ export class Evaluator {
   }
 
   /** How a model does, and how far it is from the dense one. */
-  compare(model: Model, constants: ConstantCache = constantCache()): Comparison {
+  compare(model: Model): Comparison {
     const sums = { dense: 0, other: 0, kl: 0, agree: 0, cosine: 0 };
     const kls: number[] = [];
     for (const [i, ids] of this.windows.entries()) {
       const { logProbabilities: p, width } = this.denseWindow(i);
-      const logits = runSequence(model, ids.subarray(0, -1), constants);
+      const logits = runSequence(model, ids.subarray(0, -1));
       const q = logSoftmax(logits);
       sums.dense += nllOf(p, width, ids);
       sums.other += nllOf(q, width, ids);
@@ -86,7 +84,7 @@ export class Evaluator {
     const ids = this.windows[i];
     const known = this.kept[i];
     if (known !== undefined) return { logProbabilities: known, width: known.length / (ids.length - 1) };
-    const logProbabilities = logSoftmax(runSequence(this.dense, ids.subarray(0, -1), this.constants));
+    const logProbabilities = logSoftmax(runSequence(this.dense, ids.subarray(0, -1)));
     if (this.keptBytes + logProbabilities.byteLength <= KEPT_BYTES) {
       this.kept[i] = logProbabilities;
       this.keptBytes += logProbabilities.byteLength;

@@ -1,6 +1,6 @@
 /** A token graph run on whole sequences: feeds for ids without a past, and the logits it gives. */
 import { fail } from '../diag/diagnostic.ts';
-import { evaluate, type ConstantCache } from '../exec/reference.ts';
+import { Session } from '../exec/session/session.ts';
 import { bindDim, isKnown } from '../ir/dim.ts';
 import type { IoRole } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
@@ -52,13 +52,16 @@ export function logitsOf({ graph, roles }: Model): ValueId {
   return found ?? fail({ code: 'eval/no-logits', message: `${graph.name} has no output of logits for each token` });
 }
 
+/** Sessions live as long as their graphs: weights are packed once for all sequences. */
+const sessions = new WeakMap<Graph, Session>();
+
 /** Logits [S, V] of a sequence. */
-export function runSequence(model: Model, ids: ArrayLike<number>, constants?: ConstantCache): Tensor {
-  const [logits] = evaluate(
-    model.graph,
-    [logitsOf(model)],
-    sequenceFeeds(model, ids),
-    constants === undefined ? {} : { constants },
-  );
+export function runSequence(model: Model, ids: ArrayLike<number>): Tensor {
+  const { graph } = model;
+  const name = graph.names[logitsOf(model)];
+  const session = sessions.get(graph) ?? new Session(graph);
+  sessions.set(graph, session);
+  const logits = session.run(sequenceFeeds(model, ids), [name]).get(name);
+  if (logits === undefined) throw new Error(`${name} was not computed`);
   return { ...logits, shape: logits.shape.slice(1) };
 }

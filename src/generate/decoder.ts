@@ -4,6 +4,7 @@
  */
 import { fail } from '../diag/diagnostic.ts';
 import type { PlacedModel } from '../exec/placed/model.ts';
+import { canKeep } from '../exec/session/caches.ts';
 import { Session } from '../exec/session/session.ts';
 import type { Dim } from '../ir/dim.ts';
 import { isKnown } from '../ir/dim.ts';
@@ -108,6 +109,10 @@ export function graphDecoder(io: DecoderInterface, run: RunModel): Decoder {
 export function sessionDecoder(io: DecoderInterface, graph: Graph): Decoder {
   const parts = partsOf(io);
   const caches = parts.caches.map(({ past, present }) => ({ past: past.name, present: present.name }));
+  if (!canKeep(graph, caches)) {
+    const session = new Session(graph);
+    return graphDecoder(io, (feeds) => session.run(feeds));
+  }
   const session = new Session(graph, { caches });
   return decoder(io, parts, {
     run: (feeds) => resultOf(session.run(feeds, [parts.logits.name]), parts.logits),

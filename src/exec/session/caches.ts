@@ -3,7 +3,7 @@
  * joins a past with new positions by a Concat, these are written behind it and nothing else moves.
  */
 import { fail } from '../../diag/diagnostic.ts';
-import { bindDim, equalDims, isKnown, printDim } from '../../ir/dim.ts';
+import { bindDim, equalDims, isKnown, printDim, subDims, symbolsOf } from '../../ir/dim.ts';
 import type { Graph } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { TensorType } from '../../ir/types.ts';
@@ -18,6 +18,23 @@ import { emptyStorage, reserve, type Storage } from './storage.ts';
 export interface CachePair {
   readonly past: string;
   readonly present: string;
+}
+
+/** The dim along which a present is longer than its past; -1 where no dim is. */
+const grownAxis = (past: TensorType, present: TensorType): number =>
+  past.shape.findIndex((d, i) => !equalDims(d, present.shape[i]));
+
+/** Whether a session of `graph` can keep these: every present is longer than its past by what does not depend on the past. */
+export function canKeep(graph: Graph, pairs: readonly CachePair[]): boolean {
+  const types = new Map(graph.names.map((name, v) => [name, graph.types[v]]));
+  return pairs.every(({ past, present }) => {
+    const [from, to] = [types.get(past), types.get(present)];
+    if (from === undefined || to === undefined || from.dtype !== to.dtype) return false;
+    const axis = grownAxis(from, to);
+    if (axis < 0) return false;
+    const own = symbolsOf(from.shape[axis]);
+    return symbolsOf(subDims(to.shape[axis], from.shape[axis])).every((name) => !own.includes(name));
+  });
 }
 
 interface Cache {
@@ -58,8 +75,8 @@ export class CacheStore {
     });
     this.presents = found.map(({ to }) => to);
     this.caches = found.map(({ from, to }) => {
-      const [type, grown] = [graph.types[from], graph.types[to]];
-      const axis = type.shape.findIndex((d, i) => !equalDims(d, grown.shape[i]));
+      const type = graph.types[from];
+      const axis = grownAxis(type, graph.types[to]);
       if (axis < 0) throw new Error(`${graph.names[from]} does not grow`);
       const storage = emptyStorage(type.dtype);
       return { past: slots[from], present: slots[to], type, axis, storage, room: 0, shape: [] };
