@@ -14,7 +14,8 @@ function runGather(context: RunContext) {
   const indices = tensorAt(context, 1);
   const axis = normalAxis(context.attrs.int('axis', 0), source.shape.length);
   const { outer, extent, inner } = splitAt(source.shape, axis);
-  const picks = Array.from(indices.data, (i) => wrapIndex('Gather', i, extent));
+  const picks = new Array<number>(indices.data.length);
+  for (let i = 0; i < picks.length; i++) picks[i] = wrapIndex('Gather', indices.data[i], extent);
   const shape = [...source.shape.slice(0, axis), ...indices.shape, ...source.shape.slice(axis + 1)];
   const kernel = ([from]: readonly TensorData[], to: TensorData) => {
     let at = 0;

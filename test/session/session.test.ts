@@ -292,6 +292,19 @@ describe('what is known only at run time', () => {
     expectBoth(graph, [fed([1, 0, 2], 4), fed([0, 0, 5], 2), fed([0, 0, 0], 0), fed([3, 3, 3, 3], 9)]);
   });
 
+  test('shapes that inference took to be equal', () => {
+    // Inference takes a broadcast of two open dims for the left one: %s has the type of %x, and at run time the shape of %y.
+    const graph = graphOf(`graph g opset 17 (%x: f32[N], %y: f32[M]) -> %z, %s {
+      %s = Add %x, %y
+      %t = Neg %s
+      %a = Shape %x
+      %b = Shape %t
+      %z = Concat %a, %b {axis=0}
+    }`);
+    const fed = (n: number, m: number) => feed({ x: noise([n], n), y: noise([m], m) });
+    expectBoth(graph, [fed(3, 3), fed(1, 4), fed(2, 2)]);
+  });
+
   test('bodies read the values around them', () => {
     const graph = graphOf(`graph g opset 17 (%x: f32[N], %c: bool[]) -> %y {
       %h = Neg %x

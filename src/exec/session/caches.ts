@@ -10,7 +10,7 @@ import type { TensorType } from '../../ir/types.ts';
 import type { KernelMemory } from '../../kernels/memory.ts';
 import { allocate, sizeOf, type Tensor, tensor } from '../../tensor/tensor.ts';
 import { copier } from './rows.ts';
-import { denseAt, place, type Slot } from './slot.ts';
+import { denseAt, emptySlot, place, type Slot } from './slot.ts';
 import type { Step } from './step.ts';
 import { emptyStorage, reserve, type Storage } from './storage.ts';
 
@@ -38,8 +38,8 @@ export function canKeep(graph: Graph, pairs: readonly CachePair[]): boolean {
 }
 
 interface Cache {
-  readonly past: Slot;
-  readonly present: Slot;
+  past: Slot;
+  present: Slot;
   readonly type: TensorType;
   /** The dim that positions are counted along. */
   readonly axis: number;
@@ -52,6 +52,7 @@ interface Cache {
 
 export class CacheStore {
   readonly presents: readonly ValueId[];
+  private readonly pasts: readonly ValueId[];
   /** Positions held. */
   length = 0;
   private readonly caches: readonly Cache[];
@@ -60,7 +61,7 @@ export class CacheStore {
   /** Outgrown in this call: views of them may still be read. */
   private outgrown: Storage[] = [];
 
-  constructor(graph: Graph, slots: readonly Slot[], pairs: readonly CachePair[], memory: KernelMemory | undefined) {
+  constructor(graph: Graph, pairs: readonly CachePair[], memory: KernelMemory | undefined) {
     this.graph = graph;
     this.memory = memory;
     const byName = new Map(graph.names.map((name, v) => [name, v as ValueId]));
@@ -74,13 +75,23 @@ export class CacheStore {
       return { from, to };
     });
     this.presents = found.map(({ to }) => to);
+    this.pasts = found.map(({ from }) => from);
     this.caches = found.map(({ from, to }) => {
       const type = graph.types[from];
       const axis = grownAxis(type, graph.types[to]);
       if (axis < 0) throw new Error(`${graph.names[from]} does not grow`);
       const storage = emptyStorage(type.dtype);
-      return { past: slots[from], present: slots[to], type, axis, storage, room: 0, shape: [] };
+      const [past, present] = [from, to].map((v) => emptySlot(graph.names[v], type.dtype));
+      return { past, present, type, axis, storage, room: 0, shape: [] };
     });
+  }
+
+  /** The slots of the graph are new ones; what is held stays. */
+  rebind(slots: readonly Slot[]): void {
+    for (const [i, cache] of this.caches.entries()) {
+      cache.past = slots[this.pasts[i]];
+      cache.present = slots[this.presents[i]];
+    }
   }
 
   truncate(length: number): void {

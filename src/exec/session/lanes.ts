@@ -1,5 +1,4 @@
 /** Reductions and softmax along the last axis, the loops of src/ops on the session's own arrays. */
-import { attrReader } from '../../ops/attrs.ts';
 import { normalAxis } from '../../ops/support/axes.ts';
 import { softmaxInto } from '../../ops/support/softmax.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
@@ -12,7 +11,7 @@ export const planSoftmax: Planner = (step, shop) => {
   const [out] = step.outputs;
   if (x === null || out === null || x.dtype !== 'f32' || !isDense(x)) return undefined;
   const { shape, offset } = x.view;
-  const axis = normalAxis(attrReader(step.op).int('axis', step.op.version < 13 ? 1 : -1), Math.max(1, shape.length));
+  const axis = normalAxis(step.attrs.int('axis', step.op.version < 13 ? 1 : -1), Math.max(1, shape.length));
   if (axis !== shape.length - 1) return undefined;
   const count = sizeOf(shape);
   const to = shop.output(out, shape).subarray(0, count);
@@ -34,7 +33,7 @@ export const planReduce: Planner = (step, shop) => {
   const [out] = step.outputs;
   if (x === null || out === null || x.dtype !== 'f32' || !isDense(x)) return undefined;
   const { op } = step;
-  const attrs = attrReader(op);
+  const attrs = step.attrs;
   const { shape, offset } = x.view;
   if (axes != null && !axes.known) return undefined;
   if (axes != null) shop.load(axes);

@@ -28,9 +28,9 @@ export function assignStorage(
   slots: readonly Slot[],
   steps: readonly Step[],
   kept: ReadonlySet<Slot>,
+  types: ReadonlyMap<Slot, TensorType>,
 ): void {
   const ends = endsOf(steps, kept);
-  const types = new Map(slots.map((slot, v) => [slot, graph.types[v]]));
   const free = new Map<string, Storage[]>();
   const dying = new Map<number, Slot[]>();
   const give = (slot: Slot, producer: Step | null, at: number): void => {

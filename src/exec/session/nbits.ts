@@ -1,5 +1,4 @@
 /** The codes of a com.microsoft.MatMulNBits as the kernels take them. */
-import { attrReader } from '../../ops/attrs.ts';
 import type { CodeSource } from '../../kernels/pack.ts';
 import type { Slot } from './slot.ts';
 import type { Step, Workshop } from './step.ts';
@@ -14,7 +13,7 @@ export interface NBitsForm {
 /** Undefined for forms that the plain kernel computes: 2 bits, grouped columns, operands that are not constant. */
 export function codesOfNBits(step: Step, shop: Workshop): NBitsForm | undefined {
   const [, codes, scales, zeros, groups, bias] = step.inputs;
-  const attrs = attrReader(step.op);
+  const attrs = step.attrs;
   const [bits, block] = [attrs.int('bits', 4), attrs.int('block_size')];
   const [k, n] = [attrs.int('K'), attrs.int('N')];
   if ((bits !== 4 && bits !== 8) || groups != null || codes === null || scales === null) return undefined;

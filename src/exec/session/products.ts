@@ -2,7 +2,6 @@
  * Matrix products on the SIMD kernels: MatMul, Gemm, wafc.linear and MatMulNBits. Sums are in f32 where src/ops sums in double:
  * the one place where a session's results differ from the plain kernels', by the rounding of a sum.
  */
-import { attrReader } from '../../ops/attrs.ts';
 import { broadcastNumbers } from '../../ops/support/broadcast.ts';
 import { stored } from '../../ops/support/elementwise.ts';
 import { reshapedView, type View } from '../../ops/support/move.ts';
@@ -308,7 +307,7 @@ const planLinear: Planner = (step, shop) => {
 
 const planGemm: Planner = (step, shop) => {
   const [a, b, c] = step.inputs;
-  const attrs = attrReader(step.op);
+  const attrs = step.attrs;
   if (!isFloatSlot(a) || !isFloatSlot(b)) return undefined;
   if (attrs.int('transA', 0) === 1 || attrs.float('alpha', 1) !== 1 || attrs.float('beta', 1) !== 1) return undefined;
   const bView = attrs.int('transB', 0) === 1 ? swapped(b.view) : b.view;

@@ -4,12 +4,13 @@
  * only then: views are resolved, loops laid out, weights packed, buffers given. A call with the shapes of the one before
  * only computes. Ops without a planner run on their own kernel.
  */
-import { Diagnosed } from '../../diag/diagnostic.ts';
-import type { Graph, Op } from '../../ir/graph.ts';
+import { Diagnosed, fail } from '../../diag/diagnostic.ts';
+import { type Graph, isGraphAttr, type Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import { type Block, KernelMemory } from '../../kernels/memory.ts';
 import { attrReader } from '../../ops/attrs.ts';
-import type { RunContext } from '../../ops/op.ts';
+import type { OpDef, RunContext } from '../../ops/op.ts';
+import { opFor } from '../../ops/registry.ts';
 import { readConstant } from '../../tensor/read.ts';
 import { allocate, sizeOf, type Tensor, type TensorData } from '../../tensor/tensor.ts';
 import { checkFeeds } from '../feeds.ts';
@@ -18,7 +19,8 @@ import { CacheStore, type CachePair } from './caches.ts';
 import { assignStorage } from './lifetimes.ts';
 import { PLANNERS } from './planners.ts';
 import { planFused } from './products.ts';
-import { denseAt, emptySlot, place, type Slot, tensorOf } from './slot.ts';
+import { Merger } from './merge.ts';
+import { denseAt, emptySlot, place, type Slot, tensorOf, TwinFault } from './slot.ts';
 import type { Scratch, Step, Workshop } from './step.ts';
 import { reserve } from './storage.ts';
 import { planView } from './views.ts';
@@ -36,12 +38,14 @@ const RANDOM = /^(Random|Multinomial|Bernoulli)/;
 
 export class Session {
   readonly graph: Graph;
-  private readonly slots: readonly Slot[];
-  private readonly steps: readonly Step[];
-  private readonly fixed = new Set<Slot>();
-  private readonly seen: ReadonlySet<Slot>;
-  private readonly fused = new Map<Step, Step>();
-  private readonly scratches = new Map<Step, Map<string, Scratch & { readonly block: Block }>>();
+  private slots: Slot[] = [];
+  private steps: readonly Step[] = [];
+  /** Constants, and what is made of constants alone. */
+  private fixed = new Set<Slot>();
+  /** What is read when all steps are done. */
+  private seen: ReadonlySet<Slot> = new Set();
+  private fused = new Map<Step, Step>();
+  private scratches = new Map<Step, Map<string, Scratch & { readonly block: Block }>>();
   private readonly caches: CacheStore;
   private readonly shop: Workshop;
   private readonly weights: Weights | undefined;
@@ -52,16 +56,8 @@ export class Session {
     const memory = options.memoryBytes === 0 ? undefined : KernelMemory.open(options.memoryBytes);
     this.weights = memory && new Weights(memory);
     this.shop = this.workshop(memory);
-    this.slots = graph.types.map(({ dtype }, v) => emptySlot(graph.names[v], dtype));
-    for (const [value, constant] of graph.constants) {
-      const slot = this.slots[value];
-      Object.assign(slot, { view: denseAt(constant.shape), known: true, constant });
-      this.fixed.add(slot);
-    }
-    this.caches = new CacheStore(graph, this.slots, options.caches ?? [], memory);
-    this.seen = new Set([...graph.outputs, ...this.caches.presents].map((v) => this.slots[v]));
-    this.steps = this.prepare();
-    assignStorage(graph, this.slots, this.steps, this.seen);
+    this.caches = new CacheStore(graph, options.caches ?? [], memory);
+    this.prepare(true);
   }
 
   /** What did not go the fast way, in words. */
@@ -94,7 +90,9 @@ export class Session {
         if (step.run !== null) step.run();
       }
     } catch (error) {
-      throw located(error, this.steps[at]);
+      if (!(error instanceof TwinFault)) throw located(error, this.steps[at]);
+      this.prepare(false);
+      return this.run(feeds, wanted);
     }
     this.caches.advance();
     const results = new Map<string, Tensor>();
@@ -129,37 +127,75 @@ export class Session {
     else this.shop.output(slot, shape).set(data);
   }
 
+  /** Slots, steps and storage; `merge`: steps that should compute the same are one. */
+  private prepare(merge: boolean): void {
+    const { graph } = this;
+    this.slots = graph.types.map(({ dtype }, v) => emptySlot(graph.names[v], dtype));
+    this.fixed = new Set();
+    this.fused = new Map();
+    this.scratches = new Map();
+    for (const [value, constant] of graph.constants) {
+      const slot = this.slots[value];
+      Object.assign(slot, { view: denseAt(constant.shape), known: true, constant });
+      this.fixed.add(slot);
+    }
+    this.caches.rebind(this.slots);
+    this.seen = new Set(graph.outputs.map((v) => this.slots[v]));
+    const types = new Map(this.slots.map((slot, v) => [slot, graph.types[v]]));
+    this.steps = this.stepsOf(merge ? new Merger(types, this.shop.load) : undefined);
+    assignStorage(graph, this.slots, this.steps, this.seen, types);
+  }
+
   /** The steps of all ops that outputs need. What depends on constants alone is computed now, and leaves no step. */
-  private prepare(): Step[] {
-    const byName = new Map(this.graph.names.map((name, v) => [name, this.slots[v]]));
-    const slotOf = (v: ValueId | null): Slot | null => (v === null ? null : this.slots[v]);
-    return neededOps(this.graph).flatMap((op) => {
+  private stepsOf(merger: Merger | undefined): Step[] {
+    const ids = new Map(this.graph.names.map((name, v) => [name, v]));
+    const steps: Step[] = [];
+    for (const op of neededOps(this.graph)) {
       const captured = new Map<string, Slot>();
       for (const name of capturesOf(op)) {
-        const slot = byName.get(name);
-        if (slot !== undefined) captured.set(name, slot);
+        const v = ids.get(name);
+        if (v !== undefined) captured.set(name, this.slots[v]);
       }
-      const step: Step = {
-        op,
-        inputs: op.inputs.map(slotOf),
-        outputs: op.outputs.map(slotOf),
-        captured,
-        dirty: true,
-        run: null,
-      };
-      const reads = readsOf(step);
-      if (!RANDOM.test(op.kind) && reads.every((slot) => this.fixed.has(slot))) {
+      const step = this.stepOf(op, captured);
+      const { inputs, outputs, reads } = step;
+      const isPure = !RANDOM.test(op.kind);
+      const own = outputs.some((slot) => slot !== null && this.seen.has(slot));
+      const earlier = isPure && !own ? merger?.earlier(op, inputs, outputs) : undefined;
+      if (earlier !== undefined) {
+        for (const [i, v] of op.outputs.entries()) if (v !== null) this.slots[v] = earlier[i] ?? this.slots[v];
+        continue;
+      }
+      merger?.computed(outputs);
+      if (isPure && reads.every((slot) => this.fixed.has(slot))) {
         try {
           this.planAnew(step);
         } catch (error) {
           throw located(error, step);
         }
-        for (const out of step.outputs) if (out !== null) this.fixed.add(out);
-        return [];
+        for (const out of outputs) if (out !== null) this.fixed.add(out);
+      } else {
+        for (const slot of new Set(reads)) slot.consumers.push(step);
+        steps.push(step);
       }
-      for (const slot of new Set(reads)) slot.consumers.push(step);
-      return [step];
-    });
+    }
+    return steps;
+  }
+
+  private stepOf(op: Op, captured: ReadonlyMap<string, Slot>): Step {
+    const slotOf = (v: ValueId | null): Slot | null => (v === null ? null : this.slots[v]);
+    const inputs = op.inputs.map(slotOf);
+    return {
+      op,
+      inputs,
+      outputs: op.outputs.map(slotOf),
+      captured,
+      reads: [...inputs.filter((slot) => slot !== null), ...captured.values()],
+      attrs: attrReader(op),
+      def: defOf(op),
+      planner: PLANNERS.get(op.kind),
+      dirty: true,
+      run: null,
+    };
   }
 
   private planAnew(step: Step): void {
@@ -171,9 +207,9 @@ export class Session {
     const { op } = step;
     const product = this.fused.get(step);
     if (product !== undefined) return planFused(step, product);
-    const planner = PLANNERS.get(op.kind);
+    const { planner } = step;
     const known =
-      op.kind === 'Shape' || op.kind === 'Size' || (readsOf(step).every((s) => s.known) && !RANDOM.test(op.kind));
+      op.kind === 'Shape' || op.kind === 'Size' || (step.reads.every((s) => s.known) && !RANDOM.test(op.kind));
     if (known) return planner === planView ? (planView(step, this.shop) ?? this.compute(step)) : this.compute(step);
     const run = this.caches.planAppend(step) ?? planner?.(step, this.shop);
     return run === undefined ? () => this.runOwn(step) : run;
@@ -181,8 +217,11 @@ export class Session {
 
   /** Outputs that the shapes decide: computed when they change. */
   private compute(step: Step): null {
-    const results = this.runKernel(step, this.shop.context(step).inputs);
-    for (const [i, out] of step.outputs.entries()) {
+    const context = this.shop.context(step);
+    const hasBodies = Object.values(step.op.attrs).some(isGraphAttr);
+    const results = hasBodies ? this.runKernel(step, context.inputs) : step.def.run(context);
+    for (let i = 0; i < step.outputs.length; i++) {
+      const out = step.outputs[i];
       if (out === null || results[i] === undefined) continue;
       const { dtype, shape, data, strings } = results[i];
       out.strings = strings ?? null;
@@ -251,10 +290,7 @@ export class Session {
       load(slot);
       return tensorOf(slot);
     });
-    const runGraph = (): never => {
-      throw new Error(`${op.kind} runs no graph while it is planned`);
-    };
-    return { version: op.version, attrs: attrReader(op), inputs, outputCount: op.outputs.length, runGraph };
+    return { version: op.version, attrs: step.attrs, inputs, outputCount: op.outputs.length, runGraph: noBodies };
   }
 
   private scratch(step: Step, name: string, bytes: number, memory: KernelMemory | undefined): Scratch | undefined {
@@ -301,6 +337,10 @@ function located(error: unknown, step: Step): Error {
 /** Constants of more elements are not kept in memory unless a kernel computes with them where they are. */
 export const KEPT_ELEMENTS = 2 ** 20;
 
+function noBodies(): never {
+  throw new Error('no op runs a body while it is planned');
+}
+
 const NO_ELEMENTS = allocate('f32', 0);
 
 /** A copy of `data` in memory of its own; not zeroed first where that would cost as much as the copy. */
@@ -311,10 +351,10 @@ function copyOf(data: TensorData): TensorData {
   return out;
 }
 
-const readsOf = ({ inputs, captured }: Step): Slot[] => [
-  ...inputs.filter((slot) => slot !== null),
-  ...captured.values(),
-];
+function defOf({ kind, origin }: Op): OpDef {
+  const def = opFor(kind);
+  return def ?? fail({ code: 'onnx/unsupported-op', message: `${kind} is not supported`, node: origin.node });
+}
 
 /** The ops that the outputs of `graph` need, in order. */
 function neededOps(graph: Graph): Op[] {

@@ -24,7 +24,12 @@ export interface Slot {
   /** Where a step puts what it computes into this slot. */
   storage: Storage | null;
   readonly consumers: Step[];
+  /** Slots, placed before it, that must have its shape: only one of them was asked for it (merge.ts). */
+  readonly twins: Slot[];
 }
+
+/** Two values of one symbolic type have different shapes after all. */
+export class TwinFault extends Error {}
 
 export const emptySlot = (name: string, dtype: DType): Slot => ({
   name,
@@ -36,6 +41,7 @@ export const emptySlot = (name: string, dtype: DType): Slot => ({
   strings: null,
   constant: null,
   storage: null,
+  twins: [],
   consumers: [],
 });
 
@@ -58,6 +64,7 @@ export type Placement = Pick<Slot, 'dtype' | 'view' | 'data' | 'base' | 'known'>
 /** Moves a slot; steps that read it are planned anew where anything differs. */
 export function place(slot: Slot, to: Placement): void {
   const { view } = slot;
+  for (const twin of slot.twins) if (!sameNumbers(to.view.shape, twin.view.shape)) throw new TwinFault(slot.name);
   if (
     slot.known === to.known &&
     slot.dtype === to.dtype &&

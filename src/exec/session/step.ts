@@ -1,7 +1,7 @@
 /** A step of a session: one op, planned for the shapes of now. */
 import type { Op } from '../../ir/graph.ts';
 import type { KernelMemory, Kernels } from '../../kernels/memory.ts';
-import type { RunContext } from '../../ops/op.ts';
+import type { AttrReader, OpDef, RunContext } from '../../ops/op.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import type { Slot } from './slot.ts';
 import type { Weights } from './weights.ts';
@@ -12,6 +12,11 @@ export interface Step {
   readonly outputs: readonly (Slot | null)[];
   /** What its bodies read of the graph around them, by name. */
   readonly captured: ReadonlyMap<string, Slot>;
+  /** Inputs and captured values that are there. */
+  readonly reads: readonly Slot[];
+  readonly attrs: AttrReader;
+  readonly def: OpDef;
+  readonly planner: Planner | undefined;
   /** Shapes, places or known values it was planned for have changed. */
   dirty: boolean;
   /** What is to be done in every call; null for nothing. */

@@ -1,22 +1,26 @@
 /** Ops that only move elements: views cost nothing, joins and look-ups copy into place. */
-import { attrReader } from '../../ops/attrs.ts';
-import { opFor } from '../../ops/registry.ts';
 import { normalAxis, splitAt } from '../../ops/support/axes.ts';
 import { wrapIndex } from '../../ops/support/index.ts';
 import type { Constant } from '../../ir/constant.ts';
 import { readElements } from '../../tensor/read.ts';
 import { sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { slotCopier } from './rows.ts';
-import { denseAt, isDense, place, type Slot } from './slot.ts';
+import { denseAt, isDense, place, type Placement, type Slot } from './slot.ts';
 import type { Planner, Step } from './step.ts';
 
 /** What a strided view of `slot` is. */
-const viewOf = (slot: Slot, view: Slot['view']) => ({ ...slot, view });
+const viewOf = ({ dtype, data, base, known }: Slot, view: Slot['view']): Placement => ({
+  dtype,
+  data,
+  base,
+  known,
+  view,
+});
 
 /** Ops whose registry entry says which strided views they give. */
 export const planView: Planner = (step, shop) => {
   const [source, ...rest] = step.inputs;
-  const view = opFor(step.op.kind)?.view;
+  const { view } = step.def;
   if (source === null || source.dtype === 'string' || view === undefined) return undefined;
   if (rest.some((slot) => slot !== null && !slot.known)) return undefined;
   shop.load(source);
@@ -26,6 +30,7 @@ export const planView: Planner = (step, shop) => {
     for (const [i, out] of step.outputs.entries()) if (out !== null) place(out, viewOf(source, views[i]));
     return null;
   }
+  if (source.known) return undefined;
   const [out] = step.outputs;
   const [reshaped] = view(context, denseAt(source.view.shape)) ?? [];
   if (out === null || reshaped === undefined) return undefined;
@@ -52,7 +57,7 @@ export const planConcat: Planner = (step, shop) => {
   if (odd) return undefined;
   for (const part of parts) shop.load(part);
   const { op } = step;
-  const axis = normalAxis(attrReader(op).int('axis', op.version < 4 ? 1 : undefined), rank);
+  const axis = normalAxis(step.attrs.int('axis', op.version < 4 ? 1 : undefined), rank);
   if (parts.some(({ view }) => view.shape.some((n, d) => d !== axis && n !== first.view.shape[d]))) return undefined;
   const shape = first.view.shape.with(
     axis,
@@ -117,4 +122,4 @@ const LARGE_TABLE = 2 ** 26;
 const isLarge = (slot: Slot): slot is Slot & { constant: Constant } =>
   slot.constant !== null && slot.data.length === 0 && sizeOf(slot.view.shape) > LARGE_TABLE;
 
-const axisOf = ({ op }: Step, rank: number): number => normalAxis(attrReader(op).int('axis', 0), rank);
+const axisOf = ({ attrs }: Step, rank: number): number => normalAxis(attrs.int('axis', 0), rank);

@@ -21,6 +21,7 @@ export function normalAxis(axis: number, rank: number, context: Mismatch = outOf
 
 /** Sorted distinct axes counted from the front. */
 export function normalAxes(axes: readonly number[], rank: number, context: Mismatch = outOfRange): number[] {
+  if (axes.length === 1) return [normalAxis(axes[0], rank, context)];
   const set = new Set(axes.map((axis) => normalAxis(axis, rank, context)));
   return [...set].sort((a, b) => a - b);
 }

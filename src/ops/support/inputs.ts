@@ -16,10 +16,17 @@ export function tensorAt(context: Pick<RunContext, 'inputs'>, input: number): Te
   return found;
 }
 
+/** Array.from goes through an iterator, which costs more than the rest of most shape code. */
+function plainNumbers(data: ArrayLike<number>): number[] {
+  const out = new Array<number>(data.length);
+  for (let i = 0; i < out.length; i++) out[i] = data[i];
+  return out;
+}
+
 /** The elements of an integer input as numbers, or undefined where the input is absent. */
 export const numbersAt = (context: Pick<RunContext, 'inputs'>, input: number): readonly number[] | undefined => {
   const found = context.inputs[input];
-  return found === undefined ? undefined : Array.from(found.data);
+  return found && plainNumbers(found.data);
 };
 
 /** Known values of a small integer input as plain numbers. */
