@@ -50,15 +50,19 @@ export const ROUTABLE: ReadonlyMap<Algorithm, RouteNeeds> = new Map<Algorithm, R
 
 /** Kept for transports: activations in and out of a region, values from the host, results to it. */
 const TRANSPORT_NEEDS: RouteNeeds = { colors: 4, input: 2, output: 2 };
+/** Of these, colors that senders take turns on: buses in and out, results. Without them senders pass everything on. */
+const TRANSPORT_TURNS = 3;
+const PASSING_NEEDS: RouteNeeds = { colors: 6, input: 3, output: 3 };
 
 /** Algorithms that find colors and queues on the target beside the transports. */
 function routableOn({ colors, queues }: Target): Algorithm[] {
-  const turns = colors.switchable.length >= 2 && colors.switchesBoth !== false;
+  const turns = colors.switchable.length >= 2 + TRANSPORT_TURNS && colors.switchesBoth !== false;
+  const kept = colors.switchable.length >= TRANSPORT_TURNS ? TRANSPORT_NEEDS : PASSING_NEEDS;
   return [...ROUTABLE].flatMap(([algorithm, needs]) => {
     const fits =
-      needs.colors + TRANSPORT_NEEDS.colors <= colors.usable.length &&
-      needs.input + TRANSPORT_NEEDS.input <= queues.input &&
-      needs.output + (queues.outputsShared === true ? 0 : TRANSPORT_NEEDS.output) <= queues.output;
+      needs.colors + kept.colors <= colors.usable.length &&
+      needs.input + kept.input <= queues.input &&
+      needs.output + (queues.outputsShared === true ? 0 : kept.output) <= queues.output;
     return fits && (algorithm !== 'in-turn' || turns) ? [algorithm] : [];
   });
 }

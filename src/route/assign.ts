@@ -110,11 +110,16 @@ function assignColors(
   });
   if (coloring.ok) return coloring.numbers;
   const need = coloring.clique.length;
-  const switched = coloring.clique.filter((f) => flows[f].turns).length;
+  // Where there are enough, it is those with switches that are missing.
+  const turning = flows.filter((f) => f.turns).length;
+  const [count, have, kind] =
+    need > plain.length ? [need, plain.length, 'colors'] : [turning, switchable.length, 'colors that can be switched'];
   return fail({
     code: 'route/colors',
-    message: `template ${name}: one collective needs ${need} colors at a core, ${switched} of them switchable; ${free.colors.length} (${switchable.length}) are left beside transports (short of ${Math.max(need - free.colors.length, switched - switchable.length)})`,
-    notes: [`colors.usable of target ${target.name} lists ${target.colors.usable.length}`],
+    message: `template ${name}: one collective needs ${count} ${kind} at a core, ${have} are left beside transports (short of ${Math.max(1, count - have)})`,
+    notes: [
+      `target ${target.name} lists ${target.colors.usable.length} colors, ${target.colors.switchable.length} with switches`,
+    ],
   });
 }
 

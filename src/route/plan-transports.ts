@@ -8,7 +8,7 @@ import type { RegionShape } from '../ir/program.ts';
 import type { Flow, Transport } from '../ir/routing.ts';
 import type { Target } from '../ir/target.ts';
 import { takesInput, takesOutput } from './class-flows.ts';
-import { colorNodes } from './coloring.ts';
+import { type Coloring, colorNodes } from './coloring.ts';
 import { type Bus, busesOf, drawBus, netOf } from './draw-bus.ts';
 import { drawExits, drawLanes, partColumns } from './draw-lanes.ts';
 import { drawTree } from './draw-tree.ts';
@@ -29,12 +29,48 @@ interface Job {
   drawn: Drawn | undefined;
 }
 
+interface DrawnCrossing {
+  readonly crossing: Crossing;
+  readonly drawn: Drawn;
+}
+
 /** @throws Diagnosed `route/..` when a way, a color or a queue is missing. */
 export function planTransports(program: Routable): PlannedTransports {
+  const { target } = program;
+  let drawn = drawAll(program, target.colors.switchable.length > 0);
+  const turning = colorsOf(drawn, target);
+  let colors = turning;
+  if (!turning.ok) {
+    // Senders that pass everything on need no switches.
+    drawn = drawAll(program, false);
+    colors = colorsOf(drawn, target);
+  }
+  if (!colors.ok) {
+    const [{ clique }, have] = [turning.ok ? colors : turning, target.colors.usable.length];
+    const need = clique.length;
+    fail({
+      code: 'route/colors',
+      message: `transports need ${need} colors at a core, target ${target.name} has ${have} (short of ${Math.max(1, need - have)})`,
+    });
+  }
+  const flows = numbered(runsOf(drawn), colors.numbers, target);
+  let next = 0;
+  const transports = drawn.map(({ crossing, drawn: d }): Transport => {
+    const own = d.flows.map((runs) => (runs.length === 0 ? -1 : next++));
+    return transportOf(crossing, d, own);
+  });
+  return { flows, transports };
+}
+
+/** Flows that have routes, in the order of the transports. */
+const runsOf = (drawn: readonly DrawnCrossing[]): (readonly DrawnRun[])[] =>
+  drawn.flatMap(({ drawn: d }) => d.flows.filter((runs) => runs.length > 0));
+
+/** `canTurn`: senders may take turns on a color with switch positions. */
+function drawAll(program: Routable, canTurn: boolean): DrawnCrossing[] {
   const { target, placement, mapping, stages } = program;
   const fabric = new Fabric(target);
   const grid = new RouteGrid(fabric);
-  const canTurn = target.colors.switchable.length > 0;
   const shapeOf = (r: number): RegionShape =>
     mapping.programs[stages.stages[placement.regions[r].stages[0]].template].shape;
   const place: Place = { regions: placement.regions, shapeOf, fabric, grid, canTurn };
@@ -43,18 +79,7 @@ export function planTransports(program: Routable): PlannedTransports {
     jobs.filter((job) => job.drawn === undefined),
     place,
   );
-  const drawn = jobs.flatMap(({ crossing, drawn: d }) => (d === undefined ? [] : [{ crossing, drawn: d }]));
-  const flows = numbered(
-    drawn.flatMap(({ drawn: d }) => d.flows),
-    target,
-  );
-  let first = 0;
-  const transports = drawn.map(({ crossing, drawn: d }): Transport => {
-    const own = d.flows.map((runs, i) => (runs.length === 0 ? -1 : first + i));
-    first += d.flows.length;
-    return transportOf(crossing, d, own);
-  });
-  return { flows, transports };
+  return jobs.flatMap(({ crossing, drawn }) => (drawn === undefined ? [] : [{ crossing, drawn }]));
 }
 
 function transportOf({ from, to, values }: Crossing, drawn: Drawn, flows: readonly number[]): Transport {
@@ -145,28 +170,25 @@ function otherWay(buses: readonly Bus[], fabric: Fabric): { bus: Bus; way: Cell[
   return undefined;
 }
 
-/** Colors and queues of flows that are all configured at once. */
-function numbered(drawn: readonly (readonly DrawnRun[])[], target: Target): Flow[] {
+/** Colors of flows that are all configured at once. */
+function colorsOf(all: readonly DrawnCrossing[], target: Target): Coloring {
+  const drawn = runsOf(all);
   const meets = drawn.map((a, i) => drawn.map((b, j) => i < j && runsMeet(a, b)));
   const turns = drawn.map((runs) => runs.some(({ routes }) => routes.length > 1));
   const { usable, switchable } = target.colors;
   const plain = [...usable.filter((c) => !switchable.includes(c)), ...usable.filter((c) => switchable.includes(c))];
-  const colors = colorNodes({
+  return colorNodes({
     nodes: drawn.length,
     palette: (f) => (turns[f] ? switchable : plain),
     isHard: (a, b) => meets[Math.min(a, b)][Math.max(a, b)],
     weight: () => 0,
   });
-  if (!colors.ok) {
-    const need = colors.clique.length;
-    fail({
-      code: 'route/colors',
-      message: `transports need ${need} colors at a core, target ${target.name} has ${usable.length} (short of ${Math.max(1, need - usable.length)})`,
-    });
-  }
+}
+
+function numbered(drawn: readonly (readonly DrawnRun[])[], colors: readonly number[], target: Target): Flow[] {
   const queues = { input: queuesOf(drawn, 'input', target), output: queuesOf(drawn, 'output', target) };
   return drawn.map((runs, f) => ({
-    color: colors.numbers[f],
+    color: colors[f],
     runs: runs.map((run) => ({
       ...run,
       input: takesInput(run.routes.join('|')) ? queues.input[f] : null,
