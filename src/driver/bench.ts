@@ -19,6 +19,7 @@ import {
   type WaferllmBench,
 } from '../report/bench.ts';
 import { loadTarget } from '../target/load.ts';
+import { ownPlans } from './bench-own.ts';
 import { readPublishedRows } from './bench-rows.ts';
 import type { Answer, BenchArguments } from './contract.ts';
 
@@ -37,6 +38,7 @@ function waferllm(csv: string | undefined): Answer {
     schema: 'wafc.bench.waferllm/1',
     target: MACHINE,
     calibration: summary(CALIBRATION_ROWS.map(row('calibration'))),
+    own: ownPlans(CALIBRATION_ROWS[0], target),
     file: csv === undefined ? null : summary(readPublishedRows(csv).map(row('file'))),
   };
   return { exitCode: 0, diagnostics: [], text: () => renderWaferllm(found), json: () => found };

@@ -1,5 +1,6 @@
 /** What `wafc bench` found: its documents, and their text. */
 import type { PublishedRow } from '../cost/published.ts';
+import { type OwnPlan, renderOwn } from './bench-own.ts';
 import { formatInteger } from '../util/format.ts';
 import { type Column, table } from '../util/table.ts';
 
@@ -26,6 +27,7 @@ export interface WaferllmBench {
   readonly schema: 'wafc.bench.waferllm/1';
   readonly target: string;
   readonly calibration: Scored;
+  readonly own: readonly OwnPlan[];
   /** The rows of `--csv`; null without one. */
   readonly file: Scored | null;
 }
@@ -53,10 +55,11 @@ export interface CalibrateBench {
   };
 }
 
-export function renderWaferllm({ target, calibration, file }: WaferllmBench): string {
+export function renderWaferllm({ target, calibration, own, file }: WaferllmBench): string {
   return [
     `The published plan (WaferLLM, OSDI 2025) on ${target}: cycles per token, kernels only\n`,
     scored('Rows that the constants were fitted on', calibration),
+    renderOwn(own),
     ...(file === null ? [] : [scored('Rows of the file', file)]),
     'published: 1e9 x clock / tokens per second. predicted: the cost model on the published operations.\n' +
       'Within the fit (sides 360-660, dense decoders, 4K context, this machine) expect 5 %; what is marked extrapolates.\n',

@@ -1,5 +1,5 @@
 /** Collectives of a plan, counted as design.md does: all-reduces that span a region axis, and local ones inside a head's columns. */
-import { isCollective, type ProgramOp } from '../ir/program.ts';
+import { isCollective, type ProgramOp, type RegionProgram } from '../ir/program.ts';
 import type { Plan } from '../plan/types.ts';
 
 export interface CollectiveCounts {
@@ -23,12 +23,15 @@ function spans(
   return op.axes.every((axis) => axis === 'xi') && groups > 1 ? 'local' : 'region';
 }
 
+/** Collectives of a program: those that span a region axis, and those inside a group of columns. */
+export function countProgram({ ops, shape }: RegionProgram): { readonly region: number; readonly local: number } {
+  const kinds = ops.map((op) => spans(op, shape));
+  const count = (kind: string): number => kinds.filter((k) => k === kind).length;
+  return { region: count('region'), local: count('local') };
+}
+
 export function countCollectives({ templates, stages }: Plan): CollectiveCounts {
-  const counts = templates.map(({ program }) => {
-    const kinds = program.ops.map((op) => spans(op, program.shape));
-    const count = (kind: string): number => kinds.filter((k) => k === kind).length;
-    return { region: count('region'), local: count('local') };
-  });
+  const counts = templates.map(({ program }) => countProgram(program));
   const instances = templates.map((_, t) => stages.filter((s) => s.template === t).length);
   const layer = instances.indexOf(Math.max(...instances));
   return {
