@@ -25,7 +25,10 @@ export interface Overhead {
   readonly compute: number;
 }
 
-/** The kinds of ops that the overhead is shared among. */
+/**
+ * The kinds of ops that the overhead is shared among. Vector operations that follow each other are one: what stands between
+ * the published layer's products and collectives makes 8 of them.
+ */
 const COLLECTIVES = CALIBRATION_LAYER.collectives;
 const COMPUTES = CALIBRATION_LAYER.gemvs + CALIBRATION_LAYER.vectors;
 

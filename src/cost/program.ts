@@ -49,10 +49,39 @@ interface Place {
 /** One entry per op, in order. Attention is charged for the full context. */
 export function costProgram(program: RegionProgram, target: Target, options: CostOptions = {}): OpCost[] {
   const place = { overhead: OVERHEAD_SPLITS.even, ...options, program, target };
-  return program.ops.map((op, index) => ({
-    op: index,
-    ...(isCollective(op) ? collective(op, place) : compute(op, place)),
-  }));
+  const costs = program.ops.map((op): Cost => (isCollective(op) ? collective(op, place) : compute(op, place)));
+  return withRuns(costs, place).map((cost, op) => ({ op, ...cost }));
+}
+
+/**
+ * Vector operations that follow each other are one operation: the 8 of the published layer are what stands between its
+ * products and collectives (a residual and the norm behind it are one of them). The fitted overhead of such a run already
+ * holds the short vectors of the calibration plans (up to about 35 elements a core), so the run's own work is charged
+ * where it exceeds that. The last operation of a run carries what is left of the overhead.
+ */
+function withRuns(costs: readonly Cost[], { program, overhead }: Pick<Place, 'program' | 'overhead'>): Cost[] {
+  const charged = [...costs];
+  let [worked, last] = [0, -1];
+  const end = (): void => {
+    const software = Math.ceil(overhead.compute - worked);
+    if (last >= 0 && software > 0) {
+      const { cycles, terms } = charged[last];
+      const left = { what: 'software', cycles: software };
+      charged[last] = { ...charged[last], cycles: cycles + software, terms: [...terms, left] };
+    }
+    [worked, last] = [0, -1];
+  };
+  for (const [i, op] of program.ops.entries()) {
+    // A collective over one core is none.
+    const apart = isCollective(op) ? costs[i].algorithm !== 'none' : op.op === 'gemv' || op.op === 'attend';
+    if (apart) end();
+    const own = costs[i].terms.find((t) => t.what === 'vector');
+    if (own === undefined || op.op === 'attend') continue;
+    worked += own.cycles;
+    last = i;
+  }
+  end();
+  return charged;
 }
 
 /** Sum over the ops: what one step takes when nothing overlaps. */
@@ -119,7 +148,7 @@ function compute(op: ComputeOp, place: Place): Cost {
       const cycles = op.inputs.map((x) => vectorOf(place, x, { passes: 1, reads: 1 }));
       const scalars = 2 * rowsOf(place, op.sums) * SCALAR_DIVISION_CYCLES;
       const sum = cycles.reduce((n, c) => n + c.cycles, scalars);
-      return made(vectorTerms(sum, place), { ...cycles[0], bound: cycles.reduce((n, c) => n + c.bound, 0) });
+      return made(vectorTerms(sum), { ...cycles[0], bound: cycles.reduce((n, c) => n + c.bound, 0) });
     }
     case 'layer_apply': {
       const passes = 2 + (op.gamma === null ? 0 : 1) + (op.beta === null ? 0 : 1);
@@ -158,18 +187,12 @@ function vectorOf({ program, target }: Place, t: T, { passes, reads, scalars = 0
   return { ...cost, cycles: cost.cycles + scalars * SCALAR_DIVISION_CYCLES };
 }
 
-/**
- * The fitted overhead of a vector operation already holds the short vectors of the calibration plans (up to about 35
- * elements a core), so work is charged where it exceeds that.
- */
-const vectorTerms = (cycles: number, { overhead }: Pick<Place, 'overhead'>): CostTerm[] => [
-  { what: 'vector', cycles },
-  { what: 'software', cycles: Math.max(0, overhead.compute - cycles) },
-];
+/** Its software is charged by the run it is in: {@link withRuns}. */
+const vectorTerms = (cycles: number): CostTerm[] => [{ what: 'vector', cycles }];
 
 function vector(place: Place, t: T, work: VectorWork): Cost {
   const cost = vectorOf(place, t, work);
-  return made(vectorTerms(cost.cycles, place), cost);
+  return made(vectorTerms(cost.cycles), cost);
 }
 
 /** A row is copied; of a table of codes it is unpacked on the way. */
@@ -178,7 +201,7 @@ function embed(op: Extract<ComputeOp, { op: 'embed' }>, place: Place): Cost {
   if (program.tensors[op.table].coding === undefined) return vector(place, op.out, COPY);
   const { cycles, bound, boundBy } = vectorOf(place, op.out, COPY);
   const unpack = tileElements(program.tensors[op.out], program.shape) / target.unpackPerCycle;
-  return made([...vectorTerms(cycles, place), { what: 'unpack', cycles: unpack }], { bound: bound + unpack, boundBy });
+  return made([...vectorTerms(cycles), { what: 'unpack', cycles: unpack }], { bound: bound + unpack, boundBy });
 }
 
 function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target, overhead }: Place): Cost {
@@ -227,7 +250,8 @@ function attend(op: Extract<ComputeOp, { op: 'attend' }>, { program, target, ove
       { what: 'multiply', cycles: scores.multiply + mixed.multiply },
       { what: 'unpack', cycles: scores.unpack + mixed.unpack },
       { what: 'software', cycles: 2 * overhead.compute },
-      ...vectorTerms(softmax.cycles, { overhead }),
+      { what: 'vector', cycles: softmax.cycles },
+      { what: 'software', cycles: Math.max(0, overhead.compute - softmax.cycles) },
     ],
     {
       bound: scores.bound + mixed.bound + softmax.bound,

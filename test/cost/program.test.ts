@@ -57,6 +57,22 @@ describe('a region program', () => {
     expect(costs[3].wavelets).toBe((2 * 2 * 4 + 32 * 2) / 4);
     expect(costs[3].terms.at(-1)).toEqual({ what: 'software', cycles: Math.ceil(OVERHEAD_CYCLES) });
   });
+  test('vector operations in a row share one overhead; a product or a collective between them parts the run', () => {
+    const shape = { width: 4, height: 3, groups: 1 };
+    const { ops, ...program } = mlp(shape, 12, 40);
+    const relu = ops[2];
+    const software = (list: RegionProgram['ops']): number[] =>
+      cost({ ...program, ops: list }).map((c) =>
+        c.terms.reduce((n, t) => n + (t.what === 'software' ? t.cycles : 0), 0),
+      );
+    const overhead = Math.ceil(OVERHEAD_CYCLES);
+    const own = cost({ ...program, ops: [relu] })[0].terms[0].cycles;
+    expect(software([relu, relu, relu])).toEqual([0, 0, overhead - 3 * own]);
+    expect(software([relu, ops[0], relu])).toEqual([overhead - own, overhead, overhead - own]);
+    expect(software([relu, ops[1], relu])).toEqual([overhead - own, overhead, overhead - own]);
+    const many = Array.from({ length: 300 }, () => relu);
+    expect(software(many).every((n) => n === 0)).toBe(true);
+  });
   test('one core: collectives cost nothing', () => {
     const costs = cost(mlp({ width: 1, height: 1, groups: 1 }, 8, 8));
     expect(costs[1]).toMatchObject({ cycles: 0, bound: 0, algorithm: 'none' });
