@@ -26,19 +26,19 @@ import type { Answer, BenchArguments } from './contract.ts';
 /** The machine that the rows were measured on. */
 const MACHINE = 'wse2';
 
-export function bench({ what, csv }: BenchArguments): Answer {
-  return what === 'calibrate' ? calibrate() : waferllm(csv);
+export function bench({ what, csv, own }: BenchArguments): Answer {
+  return what === 'calibrate' ? calibrate() : waferllm(csv, own);
 }
 
 /** The published plan, predicted and measured: calibration rows, and those of the file. */
-function waferllm(csv: string | undefined): Answer {
+function waferllm(csv: string | undefined, own: boolean): Answer {
   const target = loadTarget(MACHINE);
   const row = (source: BenchRow['source']) => (r: PublishedRow) => benchRow(r, source, target);
   const found: WaferllmBench = {
     schema: 'wafc.bench.waferllm/1',
     target: MACHINE,
     calibration: summary(CALIBRATION_ROWS.map(row('calibration'))),
-    own: ownPlans(CALIBRATION_ROWS[0], target),
+    own: own ? ownPlans(CALIBRATION_ROWS[0], target) : [],
     file: csv === undefined ? null : summary(readPublishedRows(csv).map(row('file'))),
   };
   return { exitCode: 0, diagnostics: [], text: () => renderWaferllm(found), json: () => found };

@@ -88,6 +88,8 @@ export interface BenchArguments {
   readonly what: 'waferllm' | 'calibrate';
   /** Further published rows. */
   readonly csv?: string;
+  /** Whether plans of ours are made for comparison: some seconds. */
+  readonly own: boolean;
 }
 
 export interface EmitArguments {

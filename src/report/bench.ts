@@ -59,7 +59,7 @@ export function renderWaferllm({ target, calibration, own, file }: WaferllmBench
   return [
     `The published plan (WaferLLM, OSDI 2025) on ${target}: cycles per token, kernels only\n`,
     scored('Rows that the constants were fitted on', calibration),
-    renderOwn(own),
+    ...(own.length === 0 ? [] : [renderOwn(own)]),
     ...(file === null ? [] : [scored('Rows of the file', file)]),
     'published: 1e9 x clock / tokens per second. predicted: the cost model on the published operations.\n' +
       'Within the fit (sides 360-660, dense decoders, 4K context, this machine) expect 5 %; what is marked extrapolates.\n',
