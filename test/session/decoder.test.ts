@@ -49,7 +49,7 @@ test('golden tokens, with and without a cache', async () => {
   const bytes = [...Buffer.from(prompt, 'latin1')];
   for (const file of ['decoder_with_past.onnx', 'decoder.onnx']) {
     const { io, graph } = open(file);
-    const count = file === 'decoder.onnx' ? 12 : greedy_tokens.length;
+    const count = file === 'decoder.onnx' ? 6 : 40;
     expect(await generateGreedy(sessionDecoder(io, graph), bytes, count)).toEqual(greedy_tokens.slice(0, count));
   }
 });

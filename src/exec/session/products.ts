@@ -6,9 +6,9 @@ import { broadcastNumbers } from '../../ops/support/broadcast.ts';
 import { stored } from '../../ops/support/elementwise.ts';
 import { reshapedView, type View } from '../../ops/support/move.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
-import type { Kernels } from '../../kernels/memory.ts';
 import { packedBytes } from '../../kernels/pack.ts';
 import { codesOfNBits } from './nbits.ts';
+import { panelScratch, type Products } from './parallel.ts';
 import { broadcastView, copier, startsOf } from './rows.ts';
 import { denseAt, isDense, place, type Slot } from './slot.ts';
 import type { Planner, Step, Workshop } from './step.ts';
@@ -97,9 +97,9 @@ function addBehind(step: Step, shape: readonly number[], shop: Workshop): { step
 }
 
 function planProduct(step: Step, { a, b, bView, bias, shape }: Product, shop: Workshop): (() => void) | undefined {
-  const { memory, weights } = shop;
+  const { products, weights } = shop;
   const [out] = step.outputs;
-  if (memory === undefined || weights === undefined || out === null) return undefined;
+  if (products === undefined || weights === undefined || out === null) return undefined;
   shop.fuse(step, null);
   const m = a.view.shape[a.view.shape.length - 2];
   const [k, n] = bView.shape.slice(-2);
@@ -111,14 +111,13 @@ function planProduct(step: Step, { a, b, bView, bias, shape }: Product, shop: Wo
   const row = bias ?? fused?.row ?? null;
   const start = row === null ? 0 : rowAt(row, shop);
   if (start === undefined) return undefined;
-  const { kernels } = memory;
   const narrow = out.dtype === 'f32' ? null : () => stored(out.dtype, to.subarray(0, sizeOf(shape)));
   const stackB = bView.shape.slice(0, -2);
   if (b.known && sizeOf(stackB) === 1) {
     const [rowStride, colStride] = bView.strides.slice(-2);
     const packed = weights.matrix(b, { k, n, offset: bView.offset, rowStride, colStride }, shop.load);
     const tall = reshapedView(left.view, [sizeOf(shape) / n, k]);
-    const by = packed && multiply(packed, kernels, shop, step, k, n);
+    const by = packed && multiply(packed, products, shop, step, k, n);
     if (by === undefined) return undefined;
     shop.fuse(step, fused?.step ?? null);
     const c = out.base;
@@ -162,7 +161,7 @@ function stackOf(view: View, stack: readonly number[]): Int32Array {
 /** c [rows, n] = start + a [rows, k] times a packed matrix. */
 function multiply(
   packed: Packed,
-  kernels: Kernels,
+  { gemm, gemmCodes, panels }: Products,
   shop: Workshop,
   step: Step,
   k: number,
@@ -170,29 +169,13 @@ function multiply(
 ): ((a: number, lda: number, c: number, rows: number, start: number) => void) | undefined {
   if (packed.kind === 'f32') {
     const { at } = packed;
-    return (a, lda, c, rows, start) => shop.gemm(a, lda, at, 32, 32 * k, c, 4 * n, rows, n, k, start);
+    return (a, lda, c, rows, start) => gemm(a, lda, at, 32, 32 * k, c, 4 * n, rows, n, k, start);
   }
   const { codes, scales, zeros, stride, bits, block } = packed.codes;
-  const scratch = shop.scratch(step, 'panel', 32 * (k + 1));
+  const scratch = shop.scratch(step, 'panel', panels * panelScratch(k));
   if (scratch === undefined) return undefined;
   return (a, lda, c, rows, start) =>
-    kernels.gemm_codes(
-      a,
-      lda,
-      codes.at,
-      bits,
-      scales.at,
-      zeros.at,
-      stride,
-      block,
-      c,
-      4 * n,
-      rows,
-      n,
-      k,
-      start,
-      scratch.at,
-    );
+    gemmCodes(a, lda, codes.at, bits, scales.at, zeros.at, stride, block, c, 4 * n, rows, n, k, start, scratch.at);
 }
 
 interface Stacks {
@@ -216,9 +199,10 @@ function planStacks(
   { a, b, bView, m, k, n, start, c, stack }: Stacks,
   shop: Workshop,
 ): (() => void) | undefined {
-  const { memory } = shop;
-  if (memory === undefined) return undefined;
+  const { memory, products } = shop;
+  if (memory === undefined || products === undefined) return undefined;
   const { kernels } = memory;
+  const { gemm } = products;
   shop.load(b);
   // The view of b for this product may be a transposed one: both of its orders can be read.
   const right = resident({ ...b, view: bView }, isMatrix, shop, step, 'b');
@@ -235,7 +219,7 @@ function planStacks(
     return () => {
       prepare();
       for (let s = 0; s < as.length; s++)
-        shop.gemm(
+        gemm(
           a.base + 4 * as[s],
           lda,
           right.base + 4 * bs[s],
@@ -273,7 +257,7 @@ function planStacks(
     prepare();
     for (let s = 0; s < as.length; s++) {
       if (s === 0 || bs[s] !== bs[s - 1]) kernels.pack_nt(right.base + 4 * bs[s], 4 * colStride, n, k, panels.at);
-      shop.gemm(a.base + 4 * as[s], lda, panels.at, 32, 32 * k, c + 4 * s * size, 4 * n, m, n, k, start);
+      gemm(a.base + 4 * as[s], lda, panels.at, 32, 32 * k, c + 4 * s * size, 4 * n, m, n, k, start);
     }
   };
 }
@@ -318,10 +302,10 @@ const planGemm: Planner = (step, shop) => {
 
 /** com.microsoft.MatMulNBits with its own blocks: codes stay codes. */
 const planNBits: Planner = (step, shop) => {
-  const { memory, weights } = shop;
+  const { products, weights } = shop;
   const [a, codes] = step.inputs;
   const [out] = step.outputs;
-  if (memory === undefined || weights === undefined || !isFloatSlot(a) || codes === null || out === null)
+  if (products === undefined || weights === undefined || !isFloatSlot(a) || codes === null || out === null)
     return undefined;
   const form = codesOfNBits(step, shop);
   if (form === undefined) return undefined;
@@ -329,7 +313,7 @@ const planNBits: Planner = (step, shop) => {
   const shape = [...a.view.shape.slice(0, -1), n];
   if (sizeOf(shape) === 0) return undefined;
   const packed = weights.named(`${codes.name}\n${step.op.origin.node}`, codes.data, form.source);
-  const by = packed && multiply(packed, memory.kernels, shop, step, k, n);
+  const by = packed && multiply(packed, products, shop, step, k, n);
   const left = resident(a, lastIsDense, shop, step, 'a');
   const to = shop.output(out, shape);
   if (left === undefined) return undefined;

@@ -17,6 +17,7 @@ import { checkFeeds } from '../feeds.ts';
 import { capturesOf, constantCache, runOpAmid } from '../reference.ts';
 import { CacheStore, type CachePair } from './caches.ts';
 import { assignStorage } from './lifetimes.ts';
+import { products } from './parallel.ts';
 import { PLANNERS } from './planners.ts';
 import { planFused } from './products.ts';
 import { Merger } from './merge.ts';
@@ -31,6 +32,8 @@ export interface SessionOptions {
   readonly caches?: readonly CachePair[];
   /** Most bytes of kernel memory; 0 for the plain kernels of src/ops alone. Default: 4 GiB. */
   readonly memoryBytes?: number;
+  /** Threads for large products, the caller's included. Results do not depend on it. Default: 1. */
+  readonly threads?: number;
 }
 
 /** Gives other elements in every call, whatever it reads. */
@@ -55,7 +58,7 @@ export class Session {
     this.graph = graph;
     const memory = options.memoryBytes === 0 ? undefined : KernelMemory.open(options.memoryBytes);
     this.weights = memory && new Weights(memory);
-    this.shop = this.workshop(memory);
+    this.shop = this.workshop(memory, options.threads ?? 1);
     this.caches = new CacheStore(graph, options.caches ?? [], memory);
     this.prepare(true);
   }
@@ -258,7 +261,7 @@ export class Session {
     return tensorOf(slot);
   }
 
-  private workshop(memory: KernelMemory | undefined): Workshop {
+  private workshop(memory: KernelMemory | undefined, threads: number): Workshop {
     const load = (slot: Slot): void => {
       if (slot.constant === null || slot.data.length > 0) return;
       slot.data = readConstant(slot.constant).data;
@@ -266,7 +269,7 @@ export class Session {
     return {
       memory,
       weights: this.weights,
-      gemm: memory === undefined ? () => {} : memory.kernels.gemm,
+      products: memory && products(memory, threads),
       load,
       output(slot, shape) {
         if (slot.storage === null) throw new Error(`${slot.name} has no storage`);

@@ -1,8 +1,9 @@
 /** A step of a session: one op, planned for the shapes of now. */
 import type { Op } from '../../ir/graph.ts';
-import type { KernelMemory, Kernels } from '../../kernels/memory.ts';
+import type { KernelMemory } from '../../kernels/memory.ts';
 import type { AttrReader, OpDef, RunContext } from '../../ops/op.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
+import type { Products } from './parallel.ts';
 import type { Slot } from './slot.ts';
 import type { Weights } from './weights.ts';
 
@@ -48,8 +49,8 @@ export interface Workshop {
   isPrivate(slot: Slot): boolean;
   /** `product` computes what `add` would; null: nobody's. */
   fuse(product: Step, add: Step | null): void;
-  /** {@link Kernels.gemm}, on several threads where that pays. */
-  readonly gemm: Kernels['gemm'];
+  /** Products, on several threads where that pays; undefined without kernels. */
+  readonly products: Products | undefined;
 }
 
 /**
