@@ -80,8 +80,8 @@ export class Candidates {
   }
 
   /**
-   * Shapes on `fabric` whose fullest core needs at most `limit` bytes, and that no other one beats in both cycles and
-   * cores; fastest first.
+   * Shapes on `fabric` whose fullest core needs at most `limit` bytes, and that no other one beats in cycles, width and
+   * height; fastest first.
    */
   front(part: Part, limit: number, fabric: Pick<Target, 'width' | 'height'>): readonly Candidate[] {
     const held = part.held.map((h) => [...h].join(';')).join('|');
@@ -107,11 +107,11 @@ export class Candidates {
       })
       .sort((a, b) => a.cycles - b.cycles || a.cores - b.cores);
     const front: Candidate[] = [];
-    let least = Number.POSITIVE_INFINITY;
     for (const candidate of open) {
-      if (candidate.cores >= least || this.peak(part, candidate.shape) > limit) continue;
-      least = candidate.cores;
-      front.push(candidate);
+      const { width, height } = candidate.shape;
+      // One that is faster takes the same place only if it is no larger either way: where it fits, this one does not help.
+      if (front.some(({ shape }) => shape.width <= width && shape.height <= height)) continue;
+      if (this.peak(part, candidate.shape) <= limit) front.push(candidate);
     }
     this.fronts.set(key, front);
     return front;

@@ -252,14 +252,14 @@ export class RegionSearch {
 /** Cycles per core of area; 0 first: area costs nothing while there is enough. */
 const PRICES = [0, ...Array.from({ length: 40 }, (_, i) => 1e-4 * 1.6 ** i)];
 /**
- * The estimate is known to 5 % at best, so a smaller difference in latency decides nothing: prompts and further
- * sequences do, which move at the pace of the busiest region.
+ * So small a difference in latency decides nothing (the estimate is known to 5 %): prompts and further sequences do,
+ * which move at the pace of the busiest region.
  */
-const NO_DIFFERENCE = 1.05;
+const NO_DIFFERENCE = 1.01;
 /** Only area counts. */
 const SMALLEST = [1e12];
 /** Shapes of each part that are tried in all combinations. */
-const TRIED_TOGETHER = 4;
+const TRIED_TOGETHER = 6;
 const DEADLINE_STEP = 1.03;
 /** Copies and groupings that are packed in earnest. */
 const MOST_PACKED = 64;
