@@ -5,6 +5,7 @@
 import { check as checkOnPaper } from './driver/check.ts';
 import { compile as compileModel } from './driver/compile.ts';
 import type { Answer, CheckArguments, CompileArguments, Effects, VerifyArguments } from './driver/contract.ts';
+import { NO_COMPRESSION } from './driver/contract.ts';
 import { verify as verifyPlan } from './driver/verify.ts';
 import { NO_FLAGS } from './pass/flags.ts';
 
@@ -26,7 +27,18 @@ export type VerifyOptions = Pick<VerifyArguments, 'plan'> & Partial<VerifyArgume
  * @throws Diagnosed for a fault of the model, the target or the options; a model that does not fit is an answer.
  */
 export const compile = (options: CompileOptions, effects = SILENT): Promise<Answer> =>
-  compileModel({ bindings: {}, objective: 'latency', weights: true, seed: 0, flags: NO_FLAGS, ...options }, effects);
+  compileModel(
+    {
+      bindings: {},
+      objective: 'latency',
+      weights: true,
+      seed: 0,
+      compression: NO_COMPRESSION,
+      flags: NO_FLAGS,
+      ...options,
+    },
+    effects,
+  );
 
 /** `wafc check`. @throws Diagnosed for a folder that is no plan, or a file that is no model. */
 export const check = (options: CheckArguments, effects = SILENT): Answer => checkOnPaper(options, effects);

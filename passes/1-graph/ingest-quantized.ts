@@ -15,6 +15,7 @@ import { type Constant, transposeConstant } from '../../src/ir/constant.ts';
 import type { GraphEdit } from '../../src/ir/edit.ts';
 import type { Graph, Op } from '../../src/ir/graph.ts';
 import type { ValueId } from '../../src/ir/ids.ts';
+import { isTokenGraph } from '../../src/frontend/token-functions.ts';
 import { inferTypes } from '../../src/frontend/infer.ts';
 import { definePass } from '../../src/pass/pass.ts';
 import { linearView, nBitsView, tableView } from '../../src/tensor/quantized-views.ts';
@@ -141,6 +142,17 @@ class Quantized {
     this.weights++;
     const type = { dtype: weight.dtype, shape: this.graph.types[result].shape };
     const w = this.edit.addConstant(weight.source.label, weight);
+    if (isTokenGraph(this.graph)) {
+      const inputs = [this.current(x), w, ...(bias ? [bias] : [])];
+      const name = this.graph.names[result];
+      return this.edit.addOp({
+        kind: 'wafc.linear',
+        version: 1,
+        inputs,
+        outputs: [{ type, name }],
+        origin: op.origin,
+      })[0];
+    }
     const [product] = this.edit.addOp({
       kind: 'MatMul',
       version: 13,

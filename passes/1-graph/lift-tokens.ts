@@ -13,6 +13,7 @@
 import { fail } from '../../src/diag/diagnostic.ts';
 import { printGraph } from '../../src/ir/print.ts';
 import { liftAt } from '../../src/lift/lift.ts';
+import { isTokenGraph } from '../../src/frontend/token-functions.ts';
 import { inferTypes } from '../../src/frontend/infer.ts';
 import { definePass } from '../../src/pass/pass.ts';
 
@@ -28,7 +29,7 @@ export default definePass({
   options: OPTIONS,
   run(program, { edit, options }) {
     const { graph, roles } = program;
-    if (graph.ops.some(({ kind }) => kind === 'wafc.linear')) return program;
+    if (isTokenGraph(graph)) return program;
     const small = liftAt(graph, roles, { sequence: 2, past: 5 });
     if (options.check && printGraph(small) !== printGraph(liftAt(graph, roles, { sequence: 3, past: 2 }))) {
       fail({

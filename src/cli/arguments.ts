@@ -11,6 +11,13 @@ export const integerFrom =
     throw new InvalidArgumentError(`It must be an integer of at least ${least}.`);
   };
 
+/** `+2%`, `2%`, `2`: percent, not negative. */
+export function percent(text: string): number {
+  const value = Number(/^\+?(\d+(?:\.\d+)?)%?$/.exec(text)?.[1] ?? Number.NaN);
+  if (Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It must be a percentage, as in +2%.');
+}
+
 /** `NAME=N`, repeatable; collects into one record. */
 export function binding(text: string, before: Readonly<Record<string, number>> = {}): Record<string, number> {
   const equals = text.lastIndexOf('=');

@@ -1,8 +1,8 @@
 /** `wafc compile`: argv to CompileArguments. */
 import { Command, Option } from 'commander';
 import { type PassFlags } from '../pass/flags.ts';
-import { binding, integerFrom, lengths, names, withExamples } from './arguments.ts';
-import type { CompileArguments } from './drivers.ts';
+import { binding, integerFrom, lengths, names, percent, withExamples } from './arguments.ts';
+import type { CompileArguments, CompressionArguments } from './drivers.ts';
 
 interface Options {
   readonly target: string;
@@ -16,6 +16,16 @@ interface Options {
   readonly promptTokens: readonly number[];
   readonly weights: boolean;
   readonly seed: number;
+  readonly quantize?: string;
+  readonly algo?: string;
+  readonly calib?: string;
+  readonly tokenizer?: string;
+  readonly override: readonly string[];
+  readonly exclude: readonly string[];
+  readonly eval?: string;
+  readonly maxPpl?: number;
+  readonly exportOnnx?: string;
+  readonly onnxStyle: CompressionArguments['onnxStyle'];
   readonly passes?: string;
   readonly skip: readonly string[];
   readonly bisectLimit?: number;
@@ -52,11 +62,14 @@ export function compileCommand(run: (args: CompileArguments, command: Command) =
     .option('--prompt-tokens <n,..>', 'report the time to first token of prompts of these lengths', lengths, [])
     .option('--no-weights', 'plan only: no weights.bin, no model.onnx')
     .option('--seed <n>', 'seed of every random choice', integerFrom(0), 0);
+  addCompressionOptions(command);
   addPassOptions(command);
   withExamples(command, [
     'wafc compile model.onnx --target wse3 -o plan',
     'wafc compile model.onnx --target wse3 --context 8k --json | jq .decode',
     'wafc compile model.onnx --target wse3 --objective throughput --batch 8 --prompt-tokens 512,4k',
+    'wafc compile model.onnx --target wse3 --quantize int4 --calib text.txt --tokenizer tokenizer.json',
+    'wafc compile model.onnx --target wse3 --quantize int4 --eval text.txt --max-ppl +2%',
     "wafc compile model.onnx --target wse3 --bind sequence=128 --print-after cse --skip 'fuse-norms'",
   ]);
   return command.action(async (model: string, options: Options) => {
@@ -76,11 +89,52 @@ export function compileCommand(run: (args: CompileArguments, command: Command) =
         ...(promptTokens.length === 0 ? {} : { promptTokens }),
         weights,
         seed,
+        compression: compressionOf(options),
         flags: passFlags(options),
       },
       command,
     );
   });
+}
+
+/** What compression.md section 6.2 spells. */
+function addCompressionOptions(command: Command): void {
+  const none: readonly string[] = [];
+  command
+    .optionsGroup('Compression:')
+    .option(
+      '--quantize <format>',
+      'keep, fp16, int8[:row|tensor|gN], int4[:gN][:signed|asym], fp8, mxfp4, mxfp8, mxint8, nvfp4',
+    )
+    .option('--algo <name>', 'rtn, mse, hqq, awq, gptq, awq+gptq (default: gptq with --calib, else hqq; int8: rtn)')
+    .option('--calib <text>', 'text.txt, data.jsonl, ids.npz, or self[:n=128,len=512,seed=0]: sampled from the model')
+    .option('--tokenizer <file>', 'tokenizer.json, a tokenizer.bin of llama2.c, or bytes')
+    .option('--override <rules>', "formats of layers by name: 'down_proj=int8,layers.0.*=fp16'", names, none)
+    .option('--exclude <names>', 'layers that stay as they are', names, none)
+    .option('--eval <text>', 'measure perplexity and divergence on a text')
+    .option('--max-ppl <percent>', 'exit with 1 when perplexity rises by more: +2%', percent)
+    .option('--export-onnx <file>', 'write the compressed model as plain ONNX')
+    .addOption(
+      new Option('--onnx-style <style>', 'how it spells quantized weights')
+        .choices(['matmulnbits', 'qdq', 'float'])
+        .default('matmulnbits'),
+    );
+}
+
+function compressionOf(options: Options): CompressionArguments {
+  const { quantize, algo, calib, tokenizer, override, exclude, maxPpl, exportOnnx, onnxStyle } = options;
+  return {
+    override,
+    exclude,
+    onnxStyle,
+    ...(quantize === undefined ? {} : { quantize }),
+    ...(algo === undefined ? {} : { algo }),
+    ...(calib === undefined ? {} : { calib }),
+    ...(tokenizer === undefined ? {} : { tokenizer }),
+    ...(options.eval === undefined ? {} : { evaluate: options.eval }),
+    ...(maxPpl === undefined ? {} : { maxPpl }),
+    ...(exportOnnx === undefined ? {} : { exportOnnx }),
+  };
 }
 
 /** The flags of src/pass/flags.ts, in a help group of their own. */

@@ -20,13 +20,20 @@ export function weightFrom(name: string, q: QuantizedMatrix, dtype: DType): Cons
     shape: [q.rows, q.columns],
     codes: q.codes,
     block: [q.shared ? q.rows : 1, q.group],
-    scales: q.tensorScale === undefined ? q.scales : scaledScales(name, q, q.tensorScale),
+    scales: q.tensorScale === undefined ? plainScales(name, q) : scaledScales(name, q, q.tensorScale),
     scaleType: q.scaleType,
     zeros: q.zeros,
     ...(q.zeroType === undefined ? {} : { zeroType: q.zeroType }),
     dtype,
   });
   return transposeConstant(constant, [1, 0]);
+}
+
+/** Scales as they are stored, read as f32: a product with an f16 scale is not rounded to f16. */
+function plainScales(name: string, { rows, columns, group, shared, scales, scaleType }: QuantizedMatrix): Constant {
+  const shape = [shared ? 1 : rows, Math.ceil(columns / group)];
+  const stored = denseConstant(scaleType, shape, bytesSource(`${name}.scales`, pack(scaleType, scales)));
+  return scaleType === 'f16' ? { ...stored, dtype: 'f32' } : stored;
 }
 
 /** NVFP4: scales that have a scale themselves. */

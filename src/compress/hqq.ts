@@ -1,6 +1,6 @@
 /**
  * HQQ (Badri, Shaji 2023: half-quadratic quantization): zero points fitted to the weights alone, by shrinking the error towards a
- * p-norm of 0.7 and refitting; scales follow by least squares. Zero points are f16 numbers, not codes. Every group keeps its best iterate, its start included, so the fit
+ * p-norm of 0.7 and refitting; scales follow by least squares. Zero points are f16 numbers where groups are such as MatMulNBits has, else codes. Every group keeps its best iterate, its start included, so the fit
  * can not lose to it (compression.md section 1.3).
  */
 import { roundTo } from '../tensor/pack.ts';
@@ -23,20 +23,26 @@ export function hqq(matrix: Matrix, format: IntegerFormat): QuantizedMatrix {
   const perRow = groupsOf(columns, group);
   const { high } = codeRange(format);
   const { scales, zeros } = startOf(extremesOf(matrix, group, false), high);
+  const toZero = holdsFloatZeros(group) ? toHalf : (z: number): number => Math.min(high, Math.max(0, roundEven(z)));
+  for (let g = 0; g < zeros.length; g++) zeros[g] = toZero(zeros[g]);
   const codes = new Uint8Array(values.length);
   for (let row = 0; row < rows; row++) {
     for (let g = 0; g < perRow; g++) {
       const [start, end] = [row * columns + g * group, row * columns + Math.min(columns, (g + 1) * group)];
       const at = row * perRow + g;
-      const fitted = fitGroup(values, start, end, { scale: scales[at], zero: zeros[at] }, high);
+      const fitted = fitGroup(values, start, end, { scale: scales[at], zero: zeros[at] }, high, toZero);
       scales[at] = fitted.scale;
       zeros[at] = fitted.zero;
       for (let i = start; i < end; i++) codes[i] = encodeFloat(values[i], scales[at], zeros[at], high);
     }
   }
   const grid = { group, shared: false, scales, zeros };
-  return { ...quantizedOn(matrix, format, grid, codes), zeroType: 'f16' };
+  const quantized = quantizedOn(matrix, format, grid, codes);
+  return holdsFloatZeros(group) ? { ...quantized, zeroType: 'f16' } : quantized;
 }
+
+/** MatMulNBits alone takes zero points between codes, and it has kernels for blocks of these sizes. */
+const holdsFloatZeros = (group: number): boolean => group >= 16 && group <= 256 && Number.isInteger(Math.log2(group));
 
 /** The grid of each group's own least and largest weight: zero need not be on it. */
 function startOf({ low, high }: Extremes, levels: number): { scales: Float32Array; zeros: Float32Array } {
@@ -74,6 +80,7 @@ function fitGroup(
   end: number,
   first: { readonly scale: number; readonly zero: number },
   high: number,
+  toZero: (z: number) => number,
 ): { readonly scale: number; readonly zero: number } {
   let [best, at] = [first, first];
   let least = errorOf(values, start, end, first, high);
@@ -87,7 +94,7 @@ function fitGroup(
       const q = encodeFloat(w, scale, zero, high);
       sum += q - (w - shrink(w - (q - zero) * scale, beta, zeroBelow)) / scale;
     }
-    const moved = toHalf(sum / (end - start));
+    const moved = toZero(sum / (end - start));
     let [product, square] = [0, 0];
     for (let i = start; i < end; i++) {
       const d = encodeFloat(values[i], scale, moved, high) - moved;

@@ -1,6 +1,6 @@
 /** `wafc compile` on one page: open -> import -> bind -> passes -> plan -> report. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Answer, CompileArguments, Effects } from './contract.ts';
 import { Diagnosed, type Diagnostic, fail, type Report } from '../diag/diagnostic.ts';
 import { randomFeeds } from '../exec/feeds-for.ts';
@@ -19,7 +19,8 @@ import { writeModel } from '../onnx/writer.ts';
 import { opFor } from '../ops/registry.ts';
 import { checkPassNames, observersFor } from '../pass/flags.ts';
 import { compareNumerics } from '../pass/numerics.ts';
-import { type Observer, type RunOptions, runPasses, verifyWith } from '../pass/manager.ts';
+import { type Observer, QUIET, type RunOptions, runPasses, verifyWith } from '../pass/manager.ts';
+import type { Step } from '../pass/pass.ts';
 import { parsePassList } from '../pass/pass-list.ts';
 import { PASSES } from '../../passes/index.ts';
 import { buildPlan, type Draft, type Planned } from '../plan/build.ts';
@@ -39,7 +40,17 @@ import { valuesOf } from '../verify/routed.ts';
 import { verifyRouting } from '../verify/routing.ts';
 import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
-import { pipelineFor } from './pipeline.ts';
+import {
+  algorithmOf,
+  calibrationFor,
+  compressionSteps,
+  gateFor,
+  measure,
+  type Measured,
+  wantsCompression,
+} from './compression.ts';
+import { COMPRESSION_PASSES, GRAPH_STEPS, pipelineFor } from './pipeline.ts';
+import { writePlainOnnx } from './plain-onnx.ts';
 import { remediesFor, shorterContext } from './remedies.ts';
 
 /** A context that is chosen, not asked for, is at least this long. */
@@ -100,6 +111,10 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     mode: { kind: 'stream', batch: args.batch ?? 1, context: args.context ?? 0 },
     roles: loaded.roles,
   };
+  const { compression } = args;
+  const wanted = compressionSteps(compression);
+  const steps =
+    args.flags.passes === undefined ? pipelineFor(goalOf(args), wanted) : parsePassList(args.flags.passes, PASSES);
   const options = {
     context: args.context ?? null,
     batch: args.batch ?? 1,
@@ -110,18 +125,26 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     seed: args.seed,
     bindings: args.bindings,
   };
-  const watched: { lifted?: Program; bound?: Program; model: Graph; counted?: Graph } = { model: loaded.graph };
+  const watched: { lifted?: Program; bound?: Program; model: Graph; counted?: Graph; dense?: Graph } = {
+    model: loaded.graph,
+  };
   const keepBound: Observer = ({ step, before, after }) => {
     // What is placed computes with float activations; the plan's own model must be that one.
     if (step?.pass.name === 'ingest-quantized') {
       if (after.graph !== before.graph) watched.model = after.graph;
       if ([...after.graph.constants.values()].some(isQuantized)) watched.counted = after.graph;
     }
+    if (COMPRESSION_PASSES.has(step.pass.name)) {
+      watched.dense ??= before.graph;
+      // A compressed model exists as a token graph only.
+      if (after.graph !== before.graph) watched.model = after.graph;
+    }
     if (step.pass.name === 'bind-lengths') Object.assign(watched, { lifted: before, bound: after });
   };
   let program: Program;
   try {
-    program = runPipeline(start, args, effects, diagnostics, keepBound);
+    const calibration = calibrated(start, args, effects, diagnostics);
+    program = runPipeline(calibration, steps, args, effects, diagnostics, keepBound);
   } catch (error) {
     const { lifted, bound } = watched;
     if (!(error instanceof Diagnosed) || lifted === undefined || bound === undefined || !error.diagnostics.some(isFit))
@@ -143,7 +166,10 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       message: `a context of ${context} was chosen: the default of ${bound.mode.context} does not fit ${target.name}`,
       notes: ['ask for another with --context'],
     });
-    program = runPipeline({ ...start, mode: { ...start.mode, context } }, args, effects, diagnostics, keepBound);
+    // What was compressed is not compressed again.
+    const from = wanted.length === 0 ? { program: start, step: 0 } : { program: lifted, step: bindingStep(steps) };
+    const again = { ...from.program, mode: { ...start.mode, context } };
+    program = runPipeline(again, steps.slice(from.step), args, effects, diagnostics, keepBound);
   }
   if (program.schedule === undefined) {
     return {
@@ -161,10 +187,12 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       notes: ['ask for a longer --context, or for shorter --prompt-tokens'],
     });
   }
+  const compressed = watched.lifted ?? program;
+  const measured = measure(compression, { ...compressed, graph: watched.dense ?? compressed.graph }, compressed);
   const draft = buildPlan(program as Planned, {
     generator: generator(),
     imported: loaded.graph,
-    options,
+    options: wantsCompression(compression) ? { ...options, compression: compressionFacts(args, measured) } : options,
     ...(watched.counted ? { counted: watched.counted } : {}),
   });
   const plan =
@@ -176,8 +204,41 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
           effects,
           report: (d) => diagnostics.push(d),
         });
+  if (compression.exportOnnx !== undefined)
+    writePlainOnnx(compression.exportOnnx, compressed.graph, compression.onnxStyle, generator());
   const report = buildReport(plan);
-  return { exitCode: 0, diagnostics, text: () => renderReport(plan, report), json: () => report };
+  const gate = gateFor(compression, measured);
+  return {
+    exitCode: gate === undefined ? 0 : 1,
+    diagnostics: gate === undefined ? diagnostics : [...diagnostics, gate],
+    text: () => renderReport(plan, report),
+    json: () => report,
+  };
+}
+
+/** The program with windows to calibrate on, where a pass looks at inputs. */
+function calibrated(start: Program, args: CompileArguments, effects: Effects, diagnostics: Diagnostic[]): Program {
+  const model = (): Program => runPasses(start, GRAPH_STEPS, QUIET);
+  const windows = calibrationFor(args.compression, model, effects, (d) => diagnostics.push(d));
+  return windows === undefined ? start : { ...start, calibration: windows };
+}
+
+const bindingStep = (steps: readonly Step[]): number => steps.findIndex(({ pass }) => pass.name === 'bind-lengths');
+
+/** What a plan says of how it was compressed, and of what was measured. */
+function compressionFacts(
+  { compression }: CompileArguments,
+  measured: Measured | undefined,
+): Readonly<Record<string, unknown>> {
+  const { quantize = 'keep', calib, override, exclude } = compression;
+  return {
+    quantize,
+    algorithm: quantize === 'keep' ? null : algorithmOf(compression),
+    calibration: calib === undefined ? null : basename(calib),
+    override,
+    exclude,
+    measured: measured ?? null,
+  };
 }
 
 const goalOf = ({ objective, regions = 0, layersPerRegion = 0 }: CompileArguments): SearchGoal => ({
@@ -188,13 +249,12 @@ const goalOf = ({ objective, regions = 0, layersPerRegion = 0 }: CompileArgument
 
 function runPipeline(
   start: Program,
-  args: CompileArguments,
+  steps: readonly Step[],
+  { flags, seed }: CompileArguments,
   effects: Effects,
   diagnostics: Diagnostic[],
   keep: Observer,
 ): Program {
-  const { flags, seed } = args;
-  const steps = flags.passes === undefined ? pipelineFor(goalOf(args)) : parsePassList(flags.passes, PASSES);
   const { observers, summary } = observersFor(flags, {
     write: effects.show,
     writeFile: writeFileAtomic,

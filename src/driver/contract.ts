@@ -33,6 +33,29 @@ export interface Effects {
   now(): number;
 }
 
+/** How weights are compressed, and what is measured of it. */
+export interface CompressionArguments {
+  /** A format of compression.md section 6.2. */
+  readonly quantize?: string;
+  readonly algo?: string;
+  /** A text to calibrate on; `self` is sampled from the model. */
+  readonly calib?: string;
+  readonly tokenizer?: string;
+  /** `layer=format`. */
+  readonly override: readonly string[];
+  readonly exclude: readonly string[];
+  /** A text to measure perplexity on. */
+  readonly evaluate?: string;
+  /** Percent that perplexity may rise by. */
+  readonly maxPpl?: number;
+  /** Where the compressed model goes as plain ONNX. */
+  readonly exportOnnx?: string;
+  readonly onnxStyle: 'matmulnbits' | 'qdq' | 'float';
+}
+
+/** No compression. */
+export const NO_COMPRESSION: CompressionArguments = { override: [], exclude: [], onnxStyle: 'matmulnbits' };
+
 export interface CompileArguments {
   readonly model: string;
   /** Name of a known target, or path of a target file. */
@@ -52,6 +75,7 @@ export interface CompileArguments {
   /** Whether weights.bin and model.onnx are written. */
   readonly weights: boolean;
   readonly seed: number;
+  readonly compression: CompressionArguments;
   readonly flags: PassFlags;
 }
 

@@ -11,6 +11,8 @@ import inlineBranches from '../../passes/1-graph/inline-branches.ts';
 import liftTokens from '../../passes/1-graph/lift-tokens.ts';
 import ropeHalves from '../../passes/1-graph/rope-halves.ts';
 import splitLinears from '../../passes/1-graph/split-linears.ts';
+import quantizeWeights from '../../passes/2-compress/quantize-weights.ts';
+import scaleInputs from '../../passes/2-compress/scale-inputs.ts';
 import bindLengths from '../../passes/3-partition/bind-lengths.ts';
 import chooseRegions from '../../passes/3-partition/choose-regions.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
@@ -58,5 +60,13 @@ export const BIND_STEP: Step = step(bindLengths, {});
 
 export const PIPELINE: readonly Step[] = [...GRAPH_STEPS, BIND_STEP, ...PLAN_STEPS];
 
-/** {@link PIPELINE} with regions as `goal` wants them. */
-export const pipelineFor = (goal: SearchGoal): readonly Step[] => [...GRAPH_STEPS, BIND_STEP, ...planSteps(goal)];
+/** {@link PIPELINE} with regions as `goal` wants them, and compression of the token graph before anything is sized. */
+export const pipelineFor = (goal: SearchGoal, compression: readonly Step[] = []): readonly Step[] => [
+  ...GRAPH_STEPS,
+  ...compression,
+  BIND_STEP,
+  ...planSteps(goal),
+];
+
+/** Passes that change what the model computes, to make it smaller. */
+export const COMPRESSION_PASSES: ReadonlySet<string> = new Set([scaleInputs, quantizeWeights].map(({ name }) => name));

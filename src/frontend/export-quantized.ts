@@ -6,7 +6,7 @@
 import { type Constant, isQuantized, type Quantized, transposeConstant } from '../ir/constant.ts';
 import type { Graph, Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
-import { DTYPE_BITS, type DType } from '../ir/types.ts';
+import { DTYPE_BITS, type DType, isFloat } from '../ir/types.ts';
 import { CODE_OF } from '../onnx/dtype-codes.ts';
 import type { WritableAttribute, WritableNode, WritableTensor } from '../onnx/writer.ts';
 import { pack } from '../tensor/pack.ts';
@@ -18,6 +18,12 @@ const int = (value: number): WritableAttribute => ({ kind: 'int', value });
 const attributesOf = (values: Readonly<Record<string, number>>): Map<string, WritableAttribute> =>
   new Map(Object.entries(values).map(([key, value]) => [key, int(value)]));
 
+/** Ops that may read codes: those of com.microsoft, too, or DequantizeLinear alone. */
+export type CodeOps = 'any' | 'linear';
+
+/** Of MatMulNBits. */
+const BIAS_INPUT = 5;
+
 /** How the uses of a quantized constant are written. */
 type Form = 'product' | 'rows' | 'value';
 
@@ -27,10 +33,12 @@ export class QuantizedExport {
   readonly nodes: WritableNode[] = [];
   readonly initializers: WritableTensor[] = [];
   private readonly graph: Graph;
+  private readonly ops: CodeOps;
   private readonly forms = new Map<ValueId, Form>();
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, ops: CodeOps = 'any') {
     this.graph = graph;
+    this.ops = ops;
     const users = new Map<ValueId, Op[]>();
     for (const op of graph.ops) for (const v of op.inputs) if (v !== null) users.set(v, [...(users.get(v) ?? []), op]);
     for (const [v, c] of graph.constants) if (isQuantized(c)) this.forms.set(v, this.formOf(v, c, users.get(v) ?? []));
@@ -65,7 +73,7 @@ export class QuantizedExport {
     const tables = [`${name}.scales`, ...(this.hasZeros(c, isRows) ? [`${name}.zeros`] : [])];
     const bits = DTYPE_BITS[c.stored];
     const { block } = c.quantization;
-    const [first, second] = node.inputs;
+    const [first, second, bias] = node.inputs;
     const domain = 'com.microsoft';
     if (isRows) {
       const form = { gather_axis: 0, quantize_axis: 1, block_size: block[1], ...(bits === 8 ? { bits } : {}) };
@@ -73,16 +81,20 @@ export class QuantizedExport {
       return { ...node, domain, opType: 'GatherBlockQuantized', inputs, attributes: attributesOf(form) };
     }
     const form = { K: c.shape[0], N: c.shape[1], bits, block_size: block[0] };
-    return { ...node, domain, opType: 'MatMulNBits', inputs: [first, name, ...tables], attributes: attributesOf(form) };
+    const operands = [first, name, ...tables];
+    const inputs = bias === undefined ? operands : [...operands, ...Array(BIAS_INPUT - operands.length).fill(''), bias];
+    return { ...node, domain, opType: 'MatMulNBits', inputs, attributes: attributesOf(form) };
   }
 
   private formOf(v: ValueId, c: Quantized, users: readonly Op[]): Form {
     const typeOf = (x: ValueId | null): DType | null => (x === null ? null : this.graph.types[x].dtype);
+    // A layer of a token graph stays one, unless its zero points are such as only MatMulNBits has.
+    const needsProduct = typeof c.quantization.zeros !== 'number' && isFloat(c.quantization.zeros.stored);
     const multiplies = ({ kind, inputs: [x, w] }: Op): boolean =>
-      kind === 'MatMul' && w === v && isProduct(c, typeOf(x));
+      (kind === 'MatMul' || (kind === 'wafc.linear' && needsProduct)) && w === v && isProduct(c, typeOf(x));
     const takesRows = ({ kind, inputs: [table], attrs }: Op): boolean =>
       kind === 'Gather' && table === v && (attrs.axis ?? 0) === 0 && isTable(c);
-    if (users.length === 0) return 'value';
+    if (users.length === 0 || this.ops === 'linear') return 'value';
     return users.every(multiplies) ? 'product' : users.every(takesRows) ? 'rows' : 'value';
   }
 

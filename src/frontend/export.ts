@@ -19,7 +19,7 @@ import { opFor } from '../ops/registry.ts';
 import { LOWERED_OPSET } from './lower.ts';
 import { TOKEN_DOMAIN, TokenFunctions } from './token-functions.ts';
 import { constantTensor } from './export-constant.ts';
-import { QuantizedExport } from './export-quantized.ts';
+import { type CodeOps, QuantizedExport } from './export-quantized.ts';
 import { inNewerOpset } from './newer-opset.ts';
 
 /** IR 10 is the first whose nodes carry metadata; ai.onnx 21 belongs to it. */
@@ -34,12 +34,12 @@ const FLOAT_ATTRIBUTES: ReadonlySet<string> = new Set(
 );
 
 /** The model that `graph` is. Weights are streamed from where they are when it is written. */
-export function exportModel(graph: Graph, producer: string): WritableModel {
+export function exportModel(graph: Graph, producer: string, codes: CodeOps = 'any'): WritableModel {
   const opsets = new Map<string, number>();
   collectOpsets(graph, opsets);
   if (opsets.has(TOKEN_DOMAIN)) opsets.set('', opsets.get('') ?? LOWERED_OPSET);
-  collectQuantized(graph, opsets);
-  const versions = new Versions(opsets);
+  collectQuantized(graph, opsets, codes);
+  const versions = new Versions(opsets, codes);
   const exported = exportGraph(graph, versions);
   const functions = [...versions.functions.values(), ...versions.tokens.functions];
   return {
@@ -63,8 +63,11 @@ class Versions {
   readonly tokens: TokenFunctions;
   private readonly opsets: ReadonlyMap<string, number>;
 
-  constructor(opsets: ReadonlyMap<string, number>) {
+  readonly codes: CodeOps;
+
+  constructor(opsets: ReadonlyMap<string, number>, codes: CodeOps) {
     this.opsets = opsets;
+    this.codes = codes;
     this.tokens = new TokenFunctions(this.opset, (body) => exportGraph(body, this));
   }
 
@@ -79,8 +82,8 @@ class Versions {
    */
   node(node: WritableNode, op: Op, graph: Graph, initializers: WritableTensor[]): WritableNode {
     const domain = domainOf(op.kind);
-    if (domain === TOKEN_DOMAIN) return this.tokens.call(node, op, graph);
     if (node.domain !== domain) return node;
+    if (domain === TOKEN_DOMAIN) return this.tokens.call(node, op, graph);
     const definedAt = (version: number): number | undefined => opFor(op.kind)?.since.findLast((v) => v <= version);
     const same = definedAt(op.version) === definedAt(this.opsets.get(domain) ?? op.version);
     if (same || Object.values(op.attrs).some(isGraphAttr)) return node;
@@ -130,18 +133,18 @@ function collectOpsets(graph: Graph, opsets: Map<string, number>): void {
 }
 
 /** What the quantized constants need: ops of com.microsoft, and DequantizeLinear as of some opset. */
-function collectQuantized(graph: Graph, opsets: Map<string, number>): void {
-  const quantized = new QuantizedExport(graph);
+function collectQuantized(graph: Graph, opsets: Map<string, number>, codes: CodeOps): void {
+  const quantized = new QuantizedExport(graph, codes);
   if (quantized.usesMicrosoft) {
     opsets.set('com.microsoft', opsets.get('com.microsoft') ?? 1);
     opsets.set('', quantized.opset(opsets.get('') ?? 1));
   }
   for (const op of graph.ops)
-    for (const attr of Object.values(op.attrs)) if (isGraphAttr(attr)) collectQuantized(attr.graph, opsets);
+    for (const attr of Object.values(op.attrs)) if (isGraphAttr(attr)) collectQuantized(attr.graph, opsets, codes);
 }
 
 function exportGraph(graph: Graph, versions: Versions): WritableGraph {
-  const quantized = new QuantizedExport(graph);
+  const quantized = new QuantizedExport(graph, versions.codes);
   quantized.write(versions.opset);
   const dense = [...graph.constants].filter(([, c]) => !isQuantized(c));
   const initializers = [...dense.map(([v, c]) => constantTensor(graph.names[v], c)), ...quantized.initializers];

@@ -15,6 +15,11 @@ const NUMBERED = /_\d+$/;
 /** The op that a function of the domain stands for. */
 export const tokenKind = (functionName: string): string => `${TOKEN_DOMAIN}.${functionName.replace(NUMBERED, '')}`;
 
+/** Ops that only lifting makes: a graph with one of them is a token graph. */
+const LIFTED: ReadonlySet<string> = new Set(['wafc.linear', 'wafc.attention', 'wafc.embedding']);
+
+export const isTokenGraph = ({ ops }: Graph): boolean => ops.some(({ kind }) => LIFTED.has(kind));
+
 /** Functions by what they do; equal ones are written once. */
 export class TokenFunctions {
   private readonly bySignature = new Map<string, WritableFunction>();

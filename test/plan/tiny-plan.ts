@@ -1,4 +1,5 @@
 /** Plans of tiny models, compiled into temporary folders as the command line does; and JSON changed at one place. */
+import { NO_COMPRESSION } from '../../src/driver/contract.ts';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,6 +64,7 @@ async function compileNow(name: TinyModel, change: Partial<CompileArguments>): P
     objective: 'latency',
     weights: true,
     seed: 0,
+    compression: NO_COMPRESSION,
     flags: NO_FLAGS,
     ...change,
   };

@@ -7,6 +7,16 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'An algorithm of quantization was asked for by a name that none has.',
     fix: 'Take one of those that the message lists.',
   },
+  'compress/few-tokens': {
+    title: 'the calibration text is short',
+    why: 'Second moments of inputs are estimated from the tokens of the text; few tokens make poor estimates.',
+    fix: 'Give a longer text; 128 windows of 512 tokens are used at most.',
+  },
+  'compress/max-ppl': {
+    title: 'the compressed model is worse than allowed',
+    why: 'Perplexity on the text of --eval rose by more than --max-ppl. The plan was written; it is the gate that failed.',
+    fix: 'Take a wider format, an algorithm with calibration (--calib), or leave out sensitive layers: --exclude, --override.',
+  },
   'compress/format': {
     title: 'there is no such storage format',
     why: 'A format of weights is named by its element, how many weights share a scale, and its grid.',

@@ -1,0 +1,78 @@
+/** pico compressed: plans that verify against onnxruntime, plain ONNX of every style, and the gate on perplexity. */
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { NO_COMPRESSION } from '../../src/driver/contract.ts';
+import { compare } from '../../src/exec/compare.ts';
+import { randomFeeds } from '../../src/exec/feeds-for.ts';
+import { hasOnnxruntime, openOnnxruntime } from '../../src/exec/onnxruntime.ts';
+import { runGraph } from '../../src/exec/reference.ts';
+import { compile, loadModel, verify } from '../../src/index.ts';
+
+const pico = join(import.meta.dirname, '../../models/pico');
+const model = join(pico, 'decoder_with_past.onnx');
+const folder = mkdtempSync(join(tmpdir(), 'wafc-compressed-'));
+const against = hasOnnxruntime() ? { against: 'onnxruntime' as const } : {};
+// oxlint-disable-next-line no-console -- what is not compared must be seen
+if (!hasOnnxruntime()) console.warn('compressed plans are not compared with onnxruntime: it is not installed');
+
+const short = { model, target: 'wse3', context: 64 };
+
+describe('pico, compressed', () => {
+  // hqq has zero points between codes, which are MatMulNBits in the plan's model; the others are DequantizeLinear.
+  test.each([
+    ['int4', undefined],
+    ['int8:g16:signed', 'mse'],
+  ])('a plan of %s verifies', async (quantize, algo) => {
+    const output = join(folder, quantize.replaceAll(':', '-'));
+    const compression = { ...NO_COMPRESSION, quantize, ...(algo === undefined ? {} : { algo }) };
+    expect((await compile({ ...short, output, compression })).exitCode).toBe(0);
+    expect((await verify({ plan: output, ...against })).exitCode).toBe(0);
+  });
+
+  test.skipIf(!hasOnnxruntime()).each(['matmulnbits', 'qdq', 'float'] as const)(
+    'plain ONNX as %s',
+    async (onnxStyle) => {
+      const exportOnnx = join(folder, `${onnxStyle}.onnx`);
+      const compression = { ...NO_COMPRESSION, quantize: 'int4', algo: 'rtn', exportOnnx, onnxStyle };
+      await compile({ ...short, compression });
+      const bytes = readFileSync(exportOnnx).toString('latin1');
+      expect([bytes.includes('MatMulNBits'), bytes.includes('DequantizeLinear')]).toEqual(
+        { matmulnbits: [true, true], qdq: [false, true], float: [false, false] }[onnxStyle],
+      );
+      const { graph, roles } = loadModel(exportOnnx, 1, {});
+      const inputs = graph.inputs.map((v) => {
+        const name = graph.names[v];
+        return { name, ...graph.types[v], role: roles.get(name) ?? { kind: 'plain' as const } };
+      });
+      const feeds = randomFeeds(inputs, { batch: 1, sequence: 5, past: 3, vocabulary: 128, seed: 0 });
+      const outside = await (await openOnnxruntime(exportOnnx)).run(feeds);
+      for (const [name, expected] of runGraph(graph, feeds)) {
+        const found = outside.get(name);
+        if (found === undefined) throw new Error(name);
+        expect(compare(found, expected).maxAbs).toBeLessThan(1e-4);
+      }
+    },
+  );
+
+  test('the gate: a rise of perplexity beyond --max-ppl is exit 1, and says the protocol', async () => {
+    const compression = {
+      ...NO_COMPRESSION,
+      quantize: 'int3:row',
+      algo: 'rtn',
+      evaluate: join(pico, 'eval.txt'),
+      tokenizer: 'bytes',
+      maxPpl: 2,
+    };
+    const { exitCode, diagnostics } = await compile({ ...short, compression });
+    expect(exitCode).toBe(1);
+    expect(diagnostics.at(-1)?.code).toBe('compress/max-ppl');
+    expect(diagnostics.at(-1)?.message).toMatch(
+      /^perplexity rises by \d+\.\d\d %, from 1\.\d+ to \d\.\d+; at most 2 % is allowed$/,
+    );
+    expect(diagnostics.at(-1)?.notes).toEqual([
+      'measured on eval.txt: 16384 predictions in windows of 512, tokenizer bytes (128 words)',
+    ]);
+  });
+});
