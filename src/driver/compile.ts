@@ -188,7 +188,12 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     });
   }
   const compressed = watched.lifted ?? program;
-  const measured = measure(compression, { ...compressed, graph: watched.dense ?? compressed.graph }, compressed);
+  const measured = measure(
+    compression,
+    { ...compressed, graph: watched.dense ?? compressed.graph },
+    compressed,
+    args.context,
+  );
   const draft = buildPlan(program as Planned, {
     generator: generator(),
     imported: loaded.graph,
@@ -219,7 +224,7 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
 /** The program with windows to calibrate on, where a pass looks at inputs. */
 function calibrated(start: Program, args: CompileArguments, effects: Effects, diagnostics: Diagnostic[]): Program {
   const model = (): Program => runPasses(start, GRAPH_STEPS, QUIET);
-  const windows = calibrationFor(args.compression, model, effects, (d) => diagnostics.push(d));
+  const windows = calibrationFor(args.compression, model, effects, (d) => diagnostics.push(d), args.context);
   return windows === undefined ? start : { ...start, calibration: windows };
 }
 

@@ -62,6 +62,7 @@ export function calibrationFor(
   lift: () => Model,
   effects: Effects,
   report: Report,
+  context = WINDOW_TOKENS,
 ): readonly Int32Array[] | undefined {
   const { calib } = args;
   if (calib === undefined || args.quantize === undefined || !needsInputs(algorithmOf(args))) return undefined;
@@ -70,7 +71,7 @@ export function calibrationFor(
   const sampled = /^self(?::(.*))?$/.exec(calib);
   const windows =
     sampled === null
-      ? windowsOf(readCorpus(calib, tokenizer), WINDOW_TOKENS, WINDOWS)
+      ? windowsOf(readCorpus(calib, tokenizer), Math.min(context, WINDOW_TOKENS) - 1, WINDOWS)
       : sampleWindows(model, {
           ...selfOptions(sampled[1] ?? ''),
           begin: tokenizer?.begin ?? null,
@@ -123,12 +124,17 @@ export interface Measured {
   readonly cosine: number;
 }
 
-/** Runs both models on the text of `--eval`. @throws Diagnosed for texts that cannot be read and models without logits. */
-export function measure(args: CompressionArguments, dense: Model, compressed: Model): Measured | undefined {
+/** Runs both models on the text of `--eval`, in windows of at most the plan's context when one was asked for. @throws Diagnosed for texts that cannot be read and models without logits. */
+export function measure(
+  args: CompressionArguments,
+  dense: Model,
+  compressed: Model,
+  context = WINDOW_TOKENS,
+): Measured | undefined {
   const { evaluate } = args;
   if (evaluate === undefined) return undefined;
   const tokenizer = tokenizerFor(args, dense);
-  const windows = windowsOf(readCorpus(evaluate, tokenizer), WINDOW_TOKENS, EVALUATED_WINDOWS);
+  const windows = windowsOf(readCorpus(evaluate, tokenizer), Math.min(context, WINDOW_TOKENS), EVALUATED_WINDOWS);
   const found = new Evaluator(dense, windows).compare(compressed);
   return {
     text: basename(evaluate),

@@ -65,14 +65,14 @@ describe('pico, compressed', () => {
       tokenizer: 'bytes',
       maxPpl: 2,
     };
-    const { exitCode, diagnostics } = await compile({ ...short, compression });
+    const { exitCode, diagnostics } = await compile({ ...short, context: 128, compression });
     expect(exitCode).toBe(1);
     expect(diagnostics.at(-1)?.code).toBe('compress/max-ppl');
     expect(diagnostics.at(-1)?.message).toMatch(
       /^perplexity rises by \d+\.\d\d %, from 1\.\d+ to \d\.\d+; at most 2 % is allowed$/,
     );
     expect(diagnostics.at(-1)?.notes).toEqual([
-      'measured on eval.txt: 16384 predictions in windows of 512, tokenizer bytes (128 words)',
+      'measured on eval.txt: 4096 predictions in windows of 128, tokenizer bytes (128 words)',
     ]);
   });
 });
