@@ -14,6 +14,7 @@ export default defineConfig({
           exclude: ['test/**/*.slow.test.ts', '**/node_modules/**'],
           setupFiles: ['test/support/setup.ts'],
           testTimeout: 20_000,
+          hookTimeout: 60_000, // hooks compile models, beside others on the same cores
         },
       },
       {

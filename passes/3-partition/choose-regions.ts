@@ -20,7 +20,7 @@ export default definePass({
   preserves: ['stages'],
   numerics: 'exact',
   // regions, layersPerRegion: 0 = as many as is best; objective: latency or throughput.
-  options: { deferNorms: true, objective: 'latency', regions: 0, layersPerRegion: 0 },
+  options: { disable: [] as readonly string[], objective: 'latency', regions: 0, layersPerRegion: 0 },
   run(program, { options, count }) {
     const { regions, layersPerRegion } = options;
     const objective = options.objective === 'throughput' ? 'throughput' : 'latency';

@@ -2,7 +2,6 @@
  * Shapes of regions, priced: cycles and SRAM of every template on every shape worth trying. What a region holds of a
  * template grows with its stages by the same bytes each, so a shape is priced once for all groupings.
  */
-import { costProgram } from '../cost/program.ts';
 import { tileBytes } from '../cost/tile.ts';
 import { elementCount } from '../ir/constant.ts';
 import type { IoRole, RunMode, Stages } from '../ir/facts.ts';
@@ -12,7 +11,8 @@ import type { Target } from '../ir/target.ts';
 import { alignUp } from '../place/intervals.ts';
 import { mapMemory, type MemoryMap } from '../place/memory.ts';
 import { sidesOf } from './sides.ts';
-import { type MapOptions, mapStage, type StepSize } from './stage-mapper.ts';
+import { StagePlanner, type Variant } from './planner.ts';
+import { ALL_REWRITES, type MapOptions } from './rewrites.ts';
 
 export interface SearchInput {
   readonly graph: Graph;
@@ -34,8 +34,13 @@ export interface Part {
   readonly regions: number;
 }
 
+/** A shape, and which of the programs for it: 0 is the fastest, higher levels need less SRAM. */
+export interface Site extends RegionShape {
+  readonly level: number;
+}
+
 export interface Candidate {
-  readonly shape: RegionShape;
+  readonly shape: Site;
   readonly cores: number;
   /** Cycles of one step through every stage of the part's templates. */
   readonly cycles: number;
@@ -44,7 +49,7 @@ export interface Candidate {
 }
 
 interface Sized {
-  readonly shape: RegionShape;
+  readonly shape: Site;
   /** Bytes that one stage keeps, by template of the part. */
   readonly resident: readonly number[];
 }
@@ -54,29 +59,41 @@ const MOST_OBLONG = 16;
 
 export class Candidates {
   private readonly input: SearchInput;
-  private readonly size: StepSize;
-  private readonly programs = new Map<string, RegionProgram>();
+  private readonly planner: StagePlanner;
   private readonly sizes = new Map<string, readonly Sized[]>();
-  private readonly costs = new Map<string, number>();
   private readonly scratch = new Map<string, number>();
   private readonly fronts = new Map<string, readonly Candidate[]>();
 
   constructor(input: SearchInput) {
     this.input = input;
-    this.size = { tokens: input.mode.kind === 'whole' ? input.mode.context : 1, context: input.mode.context };
+    this.planner = new StagePlanner({ ...input, options: input.options ?? ALL_REWRITES });
   }
 
-  /** A program names axes, not sizes: regions with the same head groups have the same ops and layouts. */
-  program(template: number, shape: RegionShape): RegionProgram {
-    const key = `${template}/${shape.groups}`;
-    let program = this.programs.get(key);
-    if (program === undefined) {
-      const { graph, roles, stages } = this.input;
-      const exemplar = stages.stages[stages.templates[template].exemplar];
-      program = mapStage(graph, roles, exemplar, shape, this.size, this.input.options);
-      this.programs.set(key, program);
-    }
-    return { ...program, shape };
+  program(template: number, site: Site): RegionProgram {
+    return this.variant(template, site).program;
+  }
+
+  private variant(template: number, site: Site): Variant {
+    const variants = this.planner.variants(template, site);
+    return variants[Math.min(site.level, variants.length - 1)];
+  }
+
+  /** The programs of chosen sites, each searched in full on its shape: what is faster and still fits. */
+  refined(parts: readonly Part[], siteOf: (template: number) => Site): RegionProgram[] {
+    const { mode, stages, target } = this.input;
+    const variants = stages.templates.map((_, t) => this.variant(t, siteOf(t)));
+    const programs = variants.map(({ program }) => program);
+    const peak = (held: Held, list: readonly RegionProgram[]): number =>
+      mapMemory(
+        [...held].map(([t, stageCount]) => ({ program: list[t], stageCount })),
+        mode.batch,
+        target,
+      ).peakBytes;
+    const fits = (list: readonly RegionProgram[]): boolean =>
+      parts.every((part) => part.held.every((held) => peak(held, list) <= target.sramBytes));
+    for (const [t, variant] of variants.entries())
+      programs[t] = this.planner.refined(t, variant, (p) => fits(programs.with(t, p))) ?? variant.program;
+    return programs;
   }
 
   /**
@@ -97,7 +114,7 @@ export class Candidates {
     const open = this.sized(part, fabric)
       .filter(({ resident }) => fixed + most(resident) <= limit)
       .map(({ shape }): Candidate => {
-        const cycles = part.templates.map((t) => this.cycles(t, shape));
+        const cycles = part.templates.map((t) => this.variant(t, shape).cycles);
         return {
           shape,
           cores: shape.width * shape.height,
@@ -118,22 +135,22 @@ export class Candidates {
   }
 
   /** Bytes of the fullest core of the part's fullest region. */
-  peak(part: Part, shape: RegionShape): number {
+  peak(part: Part, shape: Site): number {
     return part.held.reduce((n, h) => Math.max(n, this.peakOf(h, shape)), 0);
   }
 
   /** SRAM map of a region that holds `held`. */
-  memory(held: Held, shape: RegionShape): MemoryMap {
+  memory(held: Held, shape: Site): MemoryMap {
     const { mode, target } = this.input;
     const programs = [...held].map(([t, stageCount]) => ({ program: this.program(t, shape), stageCount }));
     return mapMemory(programs, mode.batch, target);
   }
 
   /** Stages of one template take turns in the same scratch, and each keeps the same bytes. */
-  private peakOf(held: Held, shape: RegionShape): number {
+  private peakOf(held: Held, shape: Site): number {
     if (held.size !== 1) return this.memory(held, shape).peakBytes;
     const [[template, count]] = held;
-    const key = `${template}/${shape.width}x${shape.height}/${shape.groups}`;
+    const key = `${template}/${shape.width}x${shape.height}/${shape.level}`;
     let one = this.scratch.get(key);
     if (one === undefined) {
       one = this.memory(new Map([[template, 1]]), shape).peakBytes;
@@ -154,25 +171,17 @@ export class Candidates {
     return bytes;
   }
 
-  /** Cycles of one step through one stage. */
-  private cycles(template: number, shape: RegionShape): number {
-    const key = `${template}/${shape.width}x${shape.height}/${shape.groups}`;
-    let cycles = this.costs.get(key);
-    if (cycles === undefined) {
-      cycles = costProgram(this.program(template, shape), this.input.target).reduce((n, c) => n + c.cycles, 0);
-      this.costs.set(key, cycles);
-    }
-    return cycles;
-  }
-
   /** Every shape worth trying. */
   private sized({ templates }: Part, fabric: Pick<Target, 'width' | 'height'>): readonly Sized[] {
     const key = `${templates}/${fabric.width}x${fabric.height}`;
     const known = this.sizes.get(key);
     if (known !== undefined) return known;
-    const found = this.shapes(templates, fabric).map((shape): Sized => {
-      const resident = templates.map((t) => this.resident(this.program(t, shape)));
-      return { shape, resident };
+    const found = this.shapes(templates, fabric).flatMap((shape): Sized[] => {
+      const levels = templates.reduce((n, t) => Math.max(n, this.planner.variants(t, shape).length), 1);
+      return Array.from({ length: levels }, (_, level) => {
+        const site = { ...shape, level };
+        return { shape: site, resident: templates.map((t) => this.resident(this.program(t, site))) };
+      });
     });
     this.sizes.set(key, found);
     return found;
@@ -181,7 +190,7 @@ export class Candidates {
   private shapes(templates: readonly number[], fabric: Pick<Target, 'width' | 'height'>): RegionShape[] {
     const heads = this.headGroups(templates);
     const [unit] = heads;
-    const programs = templates.map((t) => this.program(t, { width: unit, height: 1, groups: unit }));
+    const programs = templates.flatMap((t) => this.planner.strategies(t, unit));
     const { widths, heights } = sidesOf(programs, unit, fabric);
     const oblong = Math.max(MOST_OBLONG, fabric.width / fabric.height, fabric.height / fabric.width);
     const most = programs.reduce((n, program) => Math.max(n, coresInUse(program)), 1);

@@ -13,7 +13,7 @@ import type { Target } from '../ir/target.ts';
 import type { MemoryMap } from '../place/memory.ts';
 import { blockOf, type Copies, placeRegions, replicasOf } from '../place/regions.ts';
 import type { Rect } from '../target/cores.ts';
-import { type Candidate, Candidates, type Part, type SearchInput } from './candidates.ts';
+import { type Candidate, Candidates, type Part, type SearchInput, type Site } from './candidates.ts';
 import { type Grouping, groupingsOf, heldBy, partsOf, type Request } from './groupings.ts';
 
 export type { SearchInput } from './candidates.ts';
@@ -97,7 +97,8 @@ export class RegionSearch {
   }
 
   private found({ grouping, parts, picks }: Arrangement, copies: Copies): Found {
-    return { programs: this.programs(parts, picks), groups: grouping, copies };
+    const siteOf = (t: number): Site => picks[parts.findIndex((p) => p.templates.includes(t))].shape;
+    return { programs: this.candidates.refined(parts, siteOf), groups: grouping, copies };
   }
 
   /** The cheapest regions that find a place, at the first price of area at which some do. */
@@ -226,7 +227,7 @@ export class RegionSearch {
     }
     // Only regions that were asked for can be too many for the fabric.
     const grouping = this.groupings[0];
-    const shape = { width: 1, height: 1, groups: 1 };
+    const shape = { width: 1, height: 1, groups: 1, level: 0 };
     const map = this.candidates.memory(heldBy(grouping[0], stages), shape);
     return { reason: 'fabric', closest: { map, shape, stages: grouping[0].map((s) => stages[s].name) } };
   }

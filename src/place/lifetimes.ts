@@ -1,6 +1,6 @@
 /** Which activations of a program are in SRAM when, in positions of its op list. */
 import type { RegionProgram, T } from '../ir/program.ts';
-import { usesOf } from '../map/collectives.ts';
+import { usesOf } from '../map/uses.ts';
 
 /** First and last position at which a tensor's buffer holds something; position `ops.length` is after the last op. */
 export interface Lifetime {

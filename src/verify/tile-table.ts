@@ -1,7 +1,6 @@
 /**
- * Where the tiles of a weight stand in weights.bin, by walking the cores: the file has the tiles of the first core, then
- * those of the next (by rows, then columns) that are not there yet. From the definitions of Layout (ir/program.ts) and
- * of weights.bin alone; for verifiers.
+ * Where the tiles of a weight stand in weights.bin, and who holds them: part by part, the dim that rows of cores cut in the
+ * outer loop. From the definitions of Layout (ir/program.ts) and of weights.bin (ARCHITECTURE.md) alone; for verifiers.
  */
 import type { Layout, MeshAxis, RegionShape } from '../ir/program.ts';
 
@@ -37,16 +36,19 @@ export function tileTable(extents: readonly [number, number], layout: Layout, re
       part = part * sizeOf(axis, region) + (axis === 'y' ? y : axis === 'xo' ? Math.floor(x / inner) : x % inner);
     return part;
   };
-  let end = 0;
   for (let y = 0; y < region.height; y++)
     for (let x = 0; x < region.width; x++) {
-      const [r, c] = [partOf(rowAxes, x, y), partOf(colAxes, x, y)];
-      const tile = r * across + c;
-      if (owners[tile] >= 0) continue;
-      owners[tile] = y * region.width + x;
-      offsets[tile] = end;
-      end += (rows[r + 1] - rows[r]) * (cols[c + 1] - cols[c]);
+      const tile = partOf(rowAxes, x, y) * across + partOf(colAxes, x, y);
+      if (owners[tile] < 0) owners[tile] = y * region.width + x;
     }
+  const down = rows.length - 1;
+  const byColumns = colAxes.includes('y');
+  let end = 0;
+  for (let i = 0; i < offsets.length; i++) {
+    const [r, c] = byColumns ? [i % down, Math.floor(i / down)] : [Math.floor(i / across), i % across];
+    offsets[r * across + c] = end;
+    end += (rows[r + 1] - rows[r]) * (cols[c + 1] - cols[c]);
+  }
   if (owners.includes(-1)) faults.push('expected a core for every tile, found tiles on none');
   if (end !== extents[0] * extents[1])
     faults.push(`expected ${extents[0] * extents[1]} elements in the tiles, found ${end}`);

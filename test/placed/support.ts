@@ -16,7 +16,10 @@ import { PlacedModel } from '../../src/exec/placed/model.ts';
 import type { Program, With } from '../../src/ir/facts.ts';
 import type { Graph } from '../../src/ir/graph.ts';
 import type { RegionShape } from '../../src/ir/program.ts';
+import { layoutsByChoice } from '../../src/map/layout-search.ts';
+import { StageContext } from '../../src/map/stage-context.ts';
 import { mapStage } from '../../src/map/stage-mapper.ts';
+import { randomBelow, randomStream } from '../../src/util/rng.ts';
 import { type WritableModel, writeModel } from '../../src/onnx/writer.ts';
 import { QUIET, runPasses } from '../../src/pass/manager.ts';
 import { step } from '../../src/pass/pass.ts';
@@ -46,12 +49,16 @@ export interface Placed {
   readonly graph: Graph;
 }
 
-/** Runs `use` on the model, placed with `shapes` by template (used in turn), one region a stage or one for all. */
+/**
+ * Runs `use` on the model, placed with `shapes` by template (used in turn), one region a stage or one for all. Layouts are
+ * those the search finds, or (`ways` seeds them) any that the rules allow.
+ */
 export function withPlaced(
   model: WritableModel,
   size: { readonly batch: number; readonly context: number },
   shapes: readonly RegionShape[],
   use: (placed: Placed) => void,
+  ways?: number,
 ): void {
   const folder = mkdtempSync(join(tmpdir(), 'wafc-placed-'));
   try {
@@ -61,12 +68,16 @@ export function withPlaced(
     const { stages, mode, graph, roles } = program;
     const tokens = mode.kind === 'whole' ? mode.context : 1;
     const one = shapes.length === 1;
-    const programs = stages.templates.map(({ exemplar }, t) =>
-      mapStage(graph, roles, stages.stages[exemplar], fitted(shapes[t % shapes.length], graph), {
-        tokens,
-        context: mode.context,
-      }),
-    );
+    const options = { disable: [] };
+    const random = randomStream(ways ?? 0, 'ways');
+    const programs = stages.templates.map(({ exemplar }, t) => {
+      const shape = fitted(shapes[t % shapes.length], graph);
+      const lengths = { tokens, context: mode.context };
+      const stage = stages.stages[exemplar];
+      if (ways === undefined) return mapStage(graph, roles, stage, shape, lengths, program.target, options);
+      const context = new StageContext({ graph, roles, stage, shape, size: lengths, target: program.target, options });
+      return layoutsByChoice(context, (n) => randomBelow(random, n));
+    });
     const groups = one ? [stages.stages.map((_, i) => i)] : stages.stages.map((_, i) => [i]);
     const planned = runPasses(
       { ...program, mapping: { programs, groups } },

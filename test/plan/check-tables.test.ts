@@ -99,15 +99,15 @@ describe('tables', () => {
     ],
     [
       'op scheduled twice',
-      '/schedule/perTemplate/0/1/op',
+      '/schedule/perTemplate/1/1/op',
       () => 0,
-      'plan/index /schedule/perTemplate/0/1/op: expected every op once, found 0 again',
+      'plan/index /schedule/perTemplate/1/1/op: expected every op once, found 0 again',
     ],
     [
       'no such op',
-      '/schedule/perTemplate/0/1/op',
+      '/schedule/perTemplate/1/1/op',
       () => 50,
-      'plan/index /schedule/perTemplate/0/1/op: expected the index of one of ',
+      'plan/index /schedule/perTemplate/1/1/op: expected the index of one of ',
     ],
     [
       'send from nowhere',

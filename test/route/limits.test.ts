@@ -10,21 +10,21 @@ const colors = (count: number): Partial<Target> => ({
 
 describe('too little', () => {
   test.each<[string, Partial<Target>, string]>([
-    ['colors', colors(2), 'route/colors transports need 3 colors at a core, target changed has 2 (short of 1)'],
+    ['colors', colors(1), 'route/colors transports need 2 colors at a core, target changed has 1 (short of 1)'],
     [
       'colors beside those of transports',
       colors(4),
-      'route/colors template layer: one collective needs 4 colors at a core, 1 are left beside transports (short of 3)',
+      'route/colors template embed+layer+head: one collective needs 3 colors at a core, 2 are left beside transports (short of 1)',
     ],
     [
       'input queues',
-      { queues: { input: 3, output: 6 } },
-      'route/queues template layer: one collective needs 2 input queues at a core, 1 of 3 are left beside transports (short of 1)',
+      { queues: { input: 2, output: 6 } },
+      'route/queues template embed+layer+head: one collective needs 2 input queues at a core, 1 of 2 are left beside transports (short of 1)',
     ],
     [
       'output queues',
       { queues: { input: 6, output: 1 } },
-      'route/queues template layer: one collective needs 2 output queues at a core, 0 of 1 are left beside transports (short of 2)',
+      'route/queues template embed+layer+head: one collective needs 1 output queues at a core, 0 of 1 are left beside transports (short of 1)',
     ],
   ])('%s', async (_, change, message) => {
     const failure = await compileOn('tiny-llama', change).then(

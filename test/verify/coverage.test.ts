@@ -57,10 +57,13 @@ describe('plans that compile writes', () => {
     // Two tiles that follow each other lie in one row of cores: as large as each other where the columns cut evenly.
     const stage = plan.stages[1];
     const { shape, tensors, weights } = plan.templates[stage.template].program;
-    const along = (axes: readonly MeshAxis[]): number => (axes.includes('y') ? shape.height : shape.width);
+    const size = { y: shape.height, xo: shape.groups, xi: shape.width / shape.groups };
+    const along = (axes: readonly MeshAxis[]): number => axes.reduce((n, axis) => n * size[axis], 1);
     const at = stage.weights.findIndex(
       (w, i) =>
-        w.shape.length === 2 && w.shape[tensors[weights[i]].layout.dims[0].includes('y') ? 1 : 0] % shape.width === 0,
+        w.shape.length === 2 &&
+        tensors[weights[i]].layout.dims.every((axes) => axes.length > 0) &&
+        tensors[weights[i]].layout.dims.every((axes, d) => w.shape[d] % along(axes) === 0),
     );
     expect([at >= 0, shape.width > 1]).toEqual([true, true]);
     const blob = stage.weights[at];
@@ -137,7 +140,7 @@ function copyElement(from: Uint8Array, i: number, to: Uint8Array, j: number, bit
   }
 }
 
-/** Tiles by the definition: core after core by rows, each range cut axis by axis, tiles that are there already left out. */
+/** Tiles by the definition: parts in order, those of the dim that y cuts in the outer loop (columns where they are), rows by default. */
 function tilesOf(
   source: Uint8Array,
   rows: number,
@@ -147,28 +150,23 @@ function tilesOf(
   shape: RegionShape,
 ): Uint8Array {
   const out = new Uint8Array(bytesFor(dtype, rows * cols));
-  const seen = new Set<string>();
-  const inner = shape.width / shape.groups;
-  const size = { y: shape.height, xo: shape.groups, xi: inner };
-  const range = (extent: number, axes: readonly MeshAxis[], at: Record<MeshAxis, number>): [number, number] => {
-    let [from, to] = [0, extent];
-    for (const a of axes) {
-      const n = to - from;
-      [from, to] = [from + Math.floor((at[a] * n) / size[a]), from + Math.floor(((at[a] + 1) * n) / size[a])];
-    }
-    return [from, to];
-  };
+  const size = { y: shape.height, xo: shape.groups, xi: shape.width / shape.groups };
+  const cut = (ranges: [number, number][], axis: MeshAxis): [number, number][] =>
+    ranges.flatMap(([from, to]) =>
+      Array.from({ length: size[axis] }, (_, i): [number, number] => [
+        from + Math.floor((i * (to - from)) / size[axis]),
+        from + Math.floor(((i + 1) * (to - from)) / size[axis]),
+      ]),
+    );
+  const down = layout.dims[0].reduce(cut, [[0, rows]]);
+  const across = layout.dims[1].reduce(cut, [[0, cols]]);
+  const pairs = layout.dims[1].includes('y')
+    ? across.flatMap((c) => down.map((r) => [r, c]))
+    : down.flatMap((r) => across.map((c) => [r, c]));
   let end = 0;
-  for (let y = 0; y < shape.height; y++)
-    for (let x = 0; x < shape.width; x++) {
-      const at = { y, xo: Math.floor(x / inner), xi: x % inner };
-      const [r, c] = [range(rows, layout.dims[0], at), range(cols, layout.dims[1], at)];
-      const key = layout.dims.map((axes) => axes.map((a) => at[a])).join('/');
-      if (seen.has(key)) continue;
-      seen.add(key);
-      for (let i = r[0]; i < r[1]; i++)
-        for (let j = c[0]; j < c[1]; j++) copyElement(source, i * cols + j, out, end++, DTYPE_BITS[dtype]);
-    }
+  for (const [r, c] of pairs)
+    for (let i = r[0]; i < r[1]; i++)
+      for (let j = c[0]; j < c[1]; j++) copyElement(source, i * cols + j, out, end++, DTYPE_BITS[dtype]);
   return out;
 }
 

@@ -78,26 +78,37 @@ function gather(lines: readonly Int32Array[], from: Spread, to: Spread): void {
   }
 }
 
-/** (m, l) and o of two shares: l and o are brought to the larger m and added (online softmax). */
+/**
+ * (m, l) and o of two shares: l and o are brought to the larger m and added (online softmax). A core may hold a part of its
+ * heads' features only: each feature goes with the head it is of.
+ */
 function mergeSoftmax(lines: readonly Int32Array[], stats: Spread, o: Spread, statsOut: Spread, oOut: Spread): void {
   const sumStats = new Float32Array(stats.stride);
   const sumO = new Float32Array(o.stride);
+  const headWidth = o.tensor.shape[1] / stats.tensor.shape[1];
   for (const line of lines) {
     const [first] = line;
     sumStats.set(tile(stats, first));
     sumO.set(tile(o, first));
     const tokens = stats.ranges[0].size[first];
     const heads = stats.ranges[1].size[first];
-    const width = heads === 0 ? 0 : o.ranges[1].size[first] / heads;
+    const firstHead = stats.ranges[1].start[first];
+    const width = o.ranges[1].size[first];
+    const start = o.ranges[1].start[first];
     for (const core of line.subarray(1)) {
       const [s, v] = [tile(stats, core), tile(o, core)];
-      for (let th = 0; th < tokens * heads; th++) {
-        const m = Math.max(sumStats[2 * th], s[2 * th]);
-        const a = m === Number.NEGATIVE_INFINITY ? 0 : Math.exp(sumStats[2 * th] - m);
-        const b = m === Number.NEGATIVE_INFINITY ? 0 : Math.exp(s[2 * th] - m);
-        sumStats[2 * th] = m;
-        sumStats[2 * th + 1] = a * sumStats[2 * th + 1] + b * s[2 * th + 1];
-        for (let i = th * width; i < (th + 1) * width; i++) sumO[i] = a * sumO[i] + b * v[i];
+      for (let t = 0; t < tokens; t++) {
+        for (let h = 0; h < heads; h++) {
+          const th = t * heads + h;
+          const m = Math.max(sumStats[2 * th], s[2 * th]);
+          const a = m === Number.NEGATIVE_INFINITY ? 0 : Math.exp(sumStats[2 * th] - m);
+          const b = m === Number.NEGATIVE_INFINITY ? 0 : Math.exp(s[2 * th] - m);
+          sumStats[2 * th] = m;
+          sumStats[2 * th + 1] = a * sumStats[2 * th + 1] + b * s[2 * th + 1];
+          const from = Math.max(start, (firstHead + h) * headWidth) - start;
+          const to = Math.min(start + width, (firstHead + h + 1) * headWidth) - start;
+          for (let i = t * width + from; i < t * width + to; i++) sumO[i] = a * sumO[i] + b * v[i];
+        }
       }
     }
     for (const core of line) {

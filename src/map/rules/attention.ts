@@ -1,47 +1,89 @@
 /**
- * Attention: a group of columns holds whole heads, and each core of the group its share of positions (position p on
- * core p mod (rows * columns of the group)). Scores need no communication; (m, l, o) of all shares are merged along y, then
- * inside the group, where each column keeps its part of the features.
+ * Attention: a group of columns holds whole heads, and each core of the group its share of positions. Scores need no
+ * communication. Each core keeps (m, l, o) of its share, maximum, sum and weighted values; shares are merged exactly:
+ *   m = max(m1, m2),  l = l1 e^(m1-m) + l2 e^(m2-m),  o = o1 e^(m1-m) + o2 e^(m2-m),
+ * which is associative, so any order of merging gives softmax(q k) v = o / l. (Numerics: reassociates.)
  */
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
-import type { Layout, MeshAxis, T } from '../../ir/program.ts';
-import { features, X } from '../axes.ts';
-import type { StageMapper } from '../stage-mapper.ts';
-import { wholeHeads } from './norm.ts';
+import type { MeshAxis, T } from '../../ir/program.ts';
+import type { Want } from '../bring.ts';
+import { axesText, byFeatures, type Cut, linesOf } from '../cut.ts';
+import type { Draft } from '../draft.ts';
+import type { Way } from '../way.ts';
 
-/** Positions are dealt over rows and the columns of a head group. */
-const POSITIONS: readonly MeshAxis[] = ['y', 'xi'];
+const HEADS: readonly MeshAxis[] = ['xo'];
 
-export function mapAttention(m: StageMapper, op: Op): void {
-  const [qId, kId, vId, pastKey, pastValue, maskId, biasId] = op.inputs as (ValueId | null | undefined)[];
-  const { heads, kvHeads, scale, causal, window, softcap } = op.attrs as Record<string, number>;
-  if (biasId !== null && biasId !== undefined) {
-    m.refuse('has an additive bias, which is not placed yet', 'causal and padding masks are supported');
-  }
-  if (kvHeads % m.shape.groups !== 0) throw new Error(`${kvHeads} KV heads in ${m.shape.groups} groups of columns`);
-  const [q, k, v] = [
-    [qId, heads],
-    [kId, kvHeads],
-    [vId, kvHeads],
-  ].map(([id, n]) => wholeHeads(m, m.value(id as ValueId), n as number));
-  const keys = cacheOf(m, k, kvHeads, pastKey ?? null, op.outputs[1] ?? null, 'keys');
-  const values = cacheOf(m, v, kvHeads, pastValue ?? null, op.outputs[2] ?? null, 'values');
-  const mask = maskId === null || maskId === undefined ? null : maskState(m, maskId);
-  const [tokens, qWidth] = m.tensors[q].shape;
-  const width = (m.tensors[v].shape[1] / kvHeads) * heads;
-  const owed = (axes: readonly MeshAxis[], dims: Layout['dims']): Layout => ({
-    dims,
-    partial: axes.length > 0 ? { combine: 'softmax', axes } : null,
+/** Who shares the positions of a head; position p is on core p mod (cores of these axes). */
+const SHARES: readonly (readonly MeshAxis[])[] = [['y', 'xi'], ['y'], ['xi'], []];
+
+/** A line along which shares are merged, and whether each core of it keeps only a part of the features. */
+interface Merge {
+  readonly axes: readonly MeshAxis[];
+  readonly scatters: boolean;
+}
+
+export function attention(s: Draft, op: Op): Way[] {
+  const { context } = s;
+  const bias = op.inputs[6];
+  if (bias !== null && bias !== undefined)
+    context.refuse(op, 'has an additive bias, which is not placed yet', 'causal and padding masks are supported');
+  const { kvHeads } = op.attrs as Record<string, number>;
+  if (kvHeads % context.shape.groups !== 0)
+    throw new Error(`${kvHeads} KV heads in ${context.shape.groups} groups of columns`);
+  const as: Cut = byFeatures(HEADS);
+  const wants = op.inputs.slice(0, 3).map((v): Want => ({ v: v as ValueId, as }));
+  return SHARES.flatMap((shares) =>
+    mergesOf(shares).map((merges): Way => {
+      const how = merges.map(({ axes, scatters }) => `${scatters ? 'scatter' : 'merge'} ${axesText(axes)}`);
+      return {
+        name: [`positions@${axesText(shares)}`, ...how].join(', '),
+        wants,
+        make: (d, [q, k, v]) => place(d, op, { q, k, v }, shares, merges),
+      };
+    }),
+  );
+}
+
+/** Every order of the lines, each with and without leaving the features in parts. */
+function mergesOf(shares: readonly MeshAxis[]): Merge[][] {
+  const lines = linesOf(shares);
+  const orders = lines.length < 2 ? [lines] : [lines, [...lines].reverse()];
+  return orders.flatMap((order) => {
+    let all: Merge[][] = [[]];
+    for (const axes of order)
+      all = all.flatMap((head) => [true, false].map((scatters) => [...head, { axes, scatters }]));
+    return all;
   });
-  const head: readonly MeshAxis[] = ['xo'];
-  const pair = (axes: readonly MeshAxis[], featureAxes: readonly MeshAxis[], suffix: string): [T, T] => [
-    m.add(`${m.node}/stats${suffix}`, 'temp', 'f32', [tokens, heads, 2], owed(axes, [[], head, []])),
-    m.temp(q, [tokens, width], owed(axes, [[], featureAxes]), suffix),
-  ];
-  const [stats, o] = pair(POSITIONS, head, '/partial');
-  if (qWidth % heads !== 0) throw new Error(`${qWidth} query features in ${heads} heads`);
-  m.emit({
+}
+
+function place(
+  s: Draft,
+  op: Op,
+  { q, k, v }: { q: T; k: T; v: T },
+  shares: readonly MeshAxis[],
+  merges: readonly Merge[],
+): void {
+  const { tensors, size } = s.context;
+  const { heads, kvHeads, scale, causal, window, softcap } = op.attrs as Record<string, number>;
+  const { node } = op.origin;
+  const [, , , pastKey, pastValue, maskId] = op.inputs;
+  const keys = cacheOf(s, op, k, shares, { past: pastKey ?? null, present: op.outputs[1] ?? null, what: 'keys' });
+  const values = cacheOf(s, op, v, shares, { past: pastValue ?? null, present: op.outputs[2] ?? null, what: 'values' });
+  const mask = maskId === null || maskId === undefined ? null : maskState(s, op, maskId, shares);
+  const tokens = tensors[q].shape[0];
+  const width = (tensors[v].shape[1] / kvHeads) * heads;
+  let owed = shares;
+  let features: readonly MeshAxis[] = HEADS;
+  const pair = (suffix: string): [T, T] => {
+    const partial = owed.length > 0 ? { combine: 'softmax' as const, axes: owed } : null;
+    return [
+      s.add(`${node}/stats${suffix}`, 'f32', [tokens, heads, 2], { dims: [[], HEADS, []], partial }),
+      s.temp(q, [tokens, width], s.layout(byFeatures(features), partial), suffix),
+    ];
+  };
+  let [stats, o] = pair('/partial');
+  s.emit({
     op: 'attend',
     q,
     keys,
@@ -56,49 +98,66 @@ export function mapAttention(m: StageMapper, op: Op): void {
     stats,
     out: o,
   });
-  const [statsY, oY] = pair(['xi'], head, '/merged-y');
-  m.emit({ op: 'all_reduce', axes: ['y'], combine: 'softmax', dim: -1, inputs: [stats, o], outputs: [statsY, oY] });
-  const [statsX, oX] = pair([], X, '/merged');
-  m.emit({
-    op: 'reduce_scatter',
-    axes: ['xi'],
-    combine: 'softmax',
-    dim: 1,
-    inputs: [statsY, oY],
-    outputs: [statsX, oX],
-  });
-  const out = m.temp(q, [tokens, width], features(X));
-  m.emit({ op: 'softmax_finish', o: oX, stats: statsX, heads, out });
-  m.bind(op.outputs[0] as ValueId, out);
-}
+  for (const { axes, scatters } of merges) {
+    owed = owed.filter((axis) => !axes.includes(axis));
+    if (scatters) features = features.concat(axes);
+    const after = pair(owed.length === 0 ? '/merged' : `/merged-${axesText(axes)}`);
+    s.collective(scatters ? 'reduce_scatter' : 'all_reduce', axes, {
+      combine: 'softmax',
+      dim: scatters ? 1 : -1,
+      inputs: [stats, o],
+      outputs: after,
+    });
+    [stats, o] = after;
+  }
+  const out = s.temp(q, [tokens, width], s.layout(byFeatures(features)));
+  s.emit({ op: 'softmax_finish', o, stats, heads, out });
+  s.bind(op.outputs[0] as ValueId, out);
 
-/** The resident state that `x` is appended to. */
-function cacheOf(m: StageMapper, x: T, heads: number, past: ValueId | null, present: ValueId | null, what: string): T {
-  const { shape, dtype } = m.tensors[x];
-  const state = m.add(`${m.node}/${what}`, 'state', dtype, [m.size.context, shape[1]], {
-    dims: [POSITIONS, ['xo']],
-    partial: null,
-    cyclic: true,
-  });
-  m.caches.push({
-    state,
-    heads,
-    width: shape[1] / heads,
-    past: past === null ? -1 : m.stage.inputs.indexOf(past),
-    present: present === null ? -1 : m.stage.outputs.indexOf(present),
-  });
-  m.emit({ op: 'append', x, state });
-  return state;
-}
+  /** The resident state that `x` is appended to. */
+  function cacheOf(
+    d: Draft,
+    at: Op,
+    x: T,
+    axes: readonly MeshAxis[],
+    { past, present, what }: { past: ValueId | null; present: ValueId | null; what: string },
+  ): T {
+    const { shape, dtype } = tensors[x];
+    const layout = { dims: [axes, HEADS], partial: null, cyclic: true as const };
+    const state = d.hold(
+      d.context.sharedTensor(`${at.outputs[0]} ${what} ${axes}`, () => ({
+        name: `${node}/${what}`,
+        role: 'state',
+        dtype,
+        shape: [size.context, shape[1]],
+        layout,
+      })),
+    );
+    const { inputs, outputs } = d.context.stage;
+    d.addCache({
+      state,
+      heads: kvHeads,
+      width: shape[1] / kvHeads,
+      past: past === null ? -1 : inputs.indexOf(past),
+      present: present === null ? -1 : outputs.indexOf(present),
+    });
+    d.emit({ op: 'append', x, state });
+    return state;
+  }
 
-/** One byte a position beside the keys. */
-function maskState(m: StageMapper, maskId: ValueId): T {
-  const x = m.maskInput(maskId);
-  const state = m.add(`${m.node}/mask`, 'state', 'u8', [m.size.context], {
-    dims: [POSITIONS],
-    partial: null,
-    cyclic: true,
-  });
-  m.emit({ op: 'append', x, state });
-  return state;
+  /** One byte a position beside the keys. */
+  function maskState(d: Draft, at: Op, v_: ValueId, axes: readonly MeshAxis[]): T {
+    const x = d.context.maskInput(v_);
+    const state = d.hold(
+      d.context.sharedTensor(`${at.outputs[0]} mask ${axes}`, () => ({
+        name: `${node}/mask`,
+        role: 'state',
+        dtype: 'u8',
+        shape: [size.context],
+        layout: { dims: [axes], partial: null, cyclic: true as const },
+      })),
+    );
+    d.emit({ op: 'append', x, state });
+    return state;
+  }
 }

@@ -1,53 +1,121 @@
-/** Matrix products and embeddings. */
+/** Matrix products and embeddings: each axis of the region cuts K, or N, or holds replicas. */
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { MeshAxis, T } from '../../ir/program.ts';
-import { X, Y } from '../axes.ts';
-import type { DeferredNorm, StageMapper } from '../stage-mapper.ts';
+import { axesText, byFeatures, X, Y, YX } from '../cut.ts';
+import type { Draft, Finish } from '../draft.ts';
+import type { StageContext } from '../stage-context.ts';
+import type { Way } from '../way.ts';
 
-/** Input along y: K on y, N on x, the sum owed along y; input along x: the other way round. */
-export function mapLinear(m: StageMapper, op: Op): void {
+type Axes = readonly MeshAxis[];
+const XO: Axes = ['xo'];
+
+/** Which axes cut K, and which N, with rows of cores outermost, as tiles stand in weights.bin. What is cut by neither holds replicas of the weight, which cost SRAM. */
+const GRIDS: readonly (readonly [Axes, Axes])[] = [
+  [Y, X],
+  [X, Y],
+  [[], X],
+  [[], Y],
+  [[], YX],
+  [X, []],
+  [Y, []],
+  [YX, []],
+  [[], []],
+];
+/** More where columns come in groups: a cut by groups only. */
+const GROUPED: readonly (readonly [Axes, Axes])[] = [
+  [Y, XO],
+  [XO, Y],
+];
+
+const gridsOf = (s: Draft): readonly (readonly [Axes, Axes])[] =>
+  s.context.shape.groups > 1 ? [...GRIDS, ...GROUPED] : GRIDS;
+
+const gridName = (k: string, n: string, [kAxes, nAxes]: readonly [Axes, Axes]): string =>
+  `${k}@${axesText(kAxes)} ${n}@${axesText(nAxes)}`;
+
+/** x cut as K, the result as N; a sum over K's axes is owed. Products of one activation are cut alike. */
+export function linear(s: Draft, op: Op): Way[] {
   const [xId, weightId, biasId] = op.inputs as ValueId[];
-  const deferred = m.deferred(xId);
-  const given = deferred?.scaled ?? m.value(xId);
-  const alongX = m.axesOf(given)[0] === 'xo';
-  const [kAxes, nAxes] = alongX ? [X, Y] : [Y, X];
-  const x = m.relaid(given, kAxes);
-  const [k, n] = m.graph.types[weightId].shape as number[];
-  const weight = m.weight(weightId, [k, n], { dims: [kAxes, nAxes], partial: null });
-  const [tokens] = m.tensors[x].shape;
-  const owed = m.temp(x, [tokens, n], { dims: [[], nAxes], partial: { combine: 'sum', axes: kAxes } }, '/partial');
-  m.emit({ op: 'gemv', x, weight, out: owed });
-  const total = m.reduced(owed);
-  const sum = deferred === undefined ? total : scaledByNorm(m, total, deferred);
-  m.bind(op.outputs[0] as ValueId, biasId === undefined ? sum : withBias(m, sum, biasId, n, nAxes));
-}
-
-/** Pays a deferred norm: its sum of squares was reduced beside the product. */
-function scaledByNorm(m: StageMapper, x: T, { sums, features, epsilon }: DeferredNorm): T {
-  const out = m.temp(x, m.tensors[x].shape, m.layoutOf(x), '/scaled');
-  m.emit({ op: 'rms_scale', inputs: [x], sums: m.reduced(sums), features, epsilon, outputs: [out] });
-  return out;
-}
-
-function withBias(m: StageMapper, x: number, biasId: ValueId, n: number, axes: readonly MeshAxis[]): number {
-  const bias = m.weight(biasId, [1, n], { dims: [[], axes], partial: null });
-  const out = m.temp(x, m.tensors[x].shape, m.layoutOf(x), '/bias');
-  m.emit({ op: 'binary', fn: 'add', a: x, b: bias, out });
-  return out;
-}
-
-/** Rows of the table on x, features on y: the column that owns the row gives it, the sum along x spreads it. */
-export function mapEmbedding(m: StageMapper, op: Op): void {
-  const [tableId, indexId] = op.inputs as ValueId[];
-  const [rows, width] = m.graph.types[tableId].shape as number[];
-  const table = m.weight(tableId, [rows, width], { dims: [X, Y], partial: null });
-  const index = m.value(indexId);
-  const dtype = m.graph.types[op.outputs[0] as ValueId].dtype;
-  const owed = m.add(`${m.node}/partial`, 'temp', dtype, [m.size.tokens, width], {
-    dims: [[], Y],
-    partial: { combine: 'sum', axes: X },
+  const [k, n] = s.context.graph.types[weightId].shape as number[];
+  const given = s.gridOf(xId);
+  return gridsOf(s).flatMap((grid): Way[] => {
+    const [kAxes, nAxes] = grid;
+    const name = gridName('K', 'N', grid);
+    if (given !== undefined && given !== name) return [];
+    const way: Way = {
+      name,
+      wants: [{ v: xId, as: byFeatures(kAxes), unnormed: true }],
+      make(d, [x]) {
+        const weight = d.weight(op, weightId, [k, n], { dims: [kAxes, nAxes], partial: null });
+        const [tokens] = d.context.tensors[x].shape;
+        const partial = kAxes.length === 0 ? null : { combine: 'sum' as const, axes: kAxes };
+        const finish: Finish[] = [];
+        if (d.deferred(xId) !== undefined) finish.push({ kind: 'norm', norm: xId });
+        if (biasId !== undefined) finish.push({ kind: 'bias', op, weight: biasId });
+        const out = d.temp(x, [tokens, n], d.layout(byFeatures(nAxes), partial), partial === null ? '' : '/partial');
+        d.emit({ op: 'gemv', x, weight, out });
+        const result = op.outputs[0] as ValueId;
+        if (partial === null && finish.length === 0) d.bind(result, out);
+        else d.owe(result, out, finish);
+        d.useGrid(xId, name);
+      },
+    };
+    return [way];
   });
-  m.emit({ op: 'embed', table, index, out: owed });
-  m.bind(op.outputs[0] as ValueId, m.reduced(owed));
+}
+
+/** The least that the product itself takes, over all grids: with all axes at work. */
+export function productFloor(context: StageContext, op: Op): number {
+  const [xId, weightId] = op.inputs as ValueId[];
+  const { dtype } = context.graph.types[xId];
+  const shape = context.graph.types[weightId].shape as number[];
+  const tokens = context.graph.types[xId].shape[1] === 1 ? 1 : context.size.tokens;
+  const stored = context.graph.constants.get(weightId)?.stored ?? dtype;
+  const costs = GRIDS.map(([kAxes, nAxes]) => {
+    const temp = (t: number[], axes: Axes, name: string): T =>
+      context.sharedTensor(`floor ${name} ${op.outputs[0]} ${kAxes}/${nAxes}`, () => ({
+        name,
+        role: 'temp',
+        dtype,
+        shape: t,
+        layout: { dims: [[], axes], partial: null },
+      }));
+    const weight = context.sharedTensor(`floor w ${op.outputs[0]} ${kAxes}/${nAxes}`, () => ({
+      name: 'w',
+      role: 'weight',
+      dtype: stored,
+      shape,
+      layout: { dims: [kAxes, nAxes], partial: null },
+    }));
+    const [x, out] = [temp([tokens, shape[0]], kAxes, 'x'), temp([tokens, shape[1]], nAxes, 'out')];
+    return context.price({ op: 'gemv', x, weight, out, node: '' });
+  });
+  return Math.min(...costs);
+}
+
+/** Rows of the table as K, features as N: who owns the row gives it, the sum spreads it. */
+export function embedding(s: Draft, op: Op): Way[] {
+  const [tableId, indexId] = op.inputs as ValueId[];
+  const { graph, size } = s.context;
+  const [rows, width] = graph.types[tableId].shape as number[];
+  const { dtype } = graph.types[op.outputs[0] as ValueId];
+  return gridsOf(s).map((grid): Way => {
+    const [rowAxes, featureAxes] = grid;
+    return {
+      name: gridName('rows', 'features', grid),
+      wants: [{ v: indexId, as: 'owed' }],
+      make(d, [index]) {
+        const table = d.weight(op, tableId, [rows, width], { dims: [rowAxes, featureAxes], partial: null });
+        const partial = rowAxes.length === 0 ? null : { combine: 'sum' as const, axes: rowAxes };
+        const suffix = partial === null ? '' : '/partial';
+        const layout = d.layout(byFeatures(featureAxes), partial);
+        const out = d.add(`${op.origin.node}${suffix}`, dtype, [size.tokens, width], layout);
+        d.emit({ op: 'embed', table, index, out });
+        const result = op.outputs[0] as ValueId;
+        if (partial === null) d.bind(result, out);
+        else d.owe(result, out, []);
+      },
+    };
+  });
 }

@@ -2,92 +2,119 @@
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { Layout, MeshAxis, T } from '../../ir/program.ts';
-import { features, X } from '../axes.ts';
-import type { StageMapper } from '../stage-mapper.ts';
+import type { DType } from '../../ir/types.ts';
+import { distinct, offersOf } from '../bring.ts';
+import { byFeatures, type Cut, cutText, WHOLE } from '../cut.ts';
+import type { Draft } from '../draft.ts';
+import { reduceAll } from '../reduce.ts';
+import { allows } from '../rewrites.ts';
+import type { Way } from '../way.ts';
 
 /**
- * Statistics of the local features, one short all-reduce along the axis that cuts them, then a local scaling. An RMS norm
- * that linear layers read is deferred: 1/rms is one number a token, so it commutes with the product,
- *   ((x * r) * gamma) W = r * ((x * gamma) W),
- * and the sum of squares travels in the product's own reduction. The sums then see unnormalised activations; they are
- * held in f32, whose range covers them. (Numerics: reassociates.)
+ * Statistics of the local features, one short all-reduce over the axes that cut them, then a local scaling; or, of an RMS
+ * norm that products read, deferred: see deferred.ts. Norms of each head by itself: whole heads, no communication.
  */
-export function mapNorm(m: StageMapper, op: Op): void {
-  const [xId, gammaId, betaId] = op.inputs as (ValueId | undefined)[];
-  const { epsilon, groups } = op.attrs as { epsilon: number; groups: number };
-  const given = m.value(xId as ValueId);
-  const x = groups === 1 ? given : wholeHeads(m, given, groups);
-  const result = op.outputs[0] as ValueId;
-  const axes = m.axesOf(x);
-  if (op.kind === 'wafc.rmsnorm' && groups === 1 && axes.length > 0 && m.options.deferNorms) {
-    const scaled = gammaId === undefined ? x : timesGain(m, x, gammaId);
-    const own = statistics(m, x, true, groups, [], { combine: 'sum', axes });
-    m.defer(result, { scaled, sums: own, features: m.tensors[x].shape[1], epsilon });
-    return;
+export function norm(s: Draft, op: Op): Way[] {
+  const x = op.inputs[0] as ValueId;
+  const groups = op.attrs.groups as number;
+  if (groups > 1) {
+    const cut = headsCut(s, groups);
+    return [{ name: `heads@${cutText(cut)}`, wants: [{ v: x, as: cut }], make: (d, [t]) => applied(d, op, t) }];
   }
-  const rms = op.kind === 'wafc.rmsnorm';
-  const local = groups > 1 || axes.length === 0;
-  const partial = local ? null : { combine: rms ? ('sum' as const) : ('moments' as const), axes };
-  const stats = m.reduced(statistics(m, x, rms, groups, groups > 1 ? axes : [], partial));
-  const [, width] = m.tensors[x].shape;
-  const out = m.temp(x, m.tensors[x].shape, m.layoutOf(x));
+  return distinct([...offersOf(s, op, x), WHOLE]).flatMap((cut): Way[] => {
+    const wants = [{ v: x, as: cut }];
+    const at: Way = { name: `statistics@${cutText(cut)}`, wants, make: (d, [t]) => applied(d, op, t) };
+    if (!mayDefer(s, op) || cut.features.length === 0) return [at];
+    return [{ name: `deferred@${cutText(cut)}`, wants, make: (d, [t]) => deferred(d, op, t) }, at];
+  });
+}
+
+function mayDefer(s: Draft, op: Op): boolean {
+  const { context } = s;
+  const result = op.outputs[0] as ValueId;
+  if (op.kind !== 'wafc.rmsnorm' || !allows(context.options, 'defer-rmsnorm')) return false;
+  if (!context.readersOf(result).some((reader) => reader.kind === 'wafc.linear')) return false;
+  return wideSums(s, context.graph.types[result].dtype) !== undefined;
+}
+
+/** Type in which sums of unnormalised activations are safe: their own but for f16, whose range they may leave. */
+export function wideSums(s: Draft, dtype: DType): DType | undefined {
+  if (dtype !== 'f16') return dtype;
+  return s.context.target.macsPerCycle.f32 === undefined ? undefined : 'f32';
+}
+
+function deferred(s: Draft, op: Op, x: T): void {
+  const gammaId = op.inputs[1] as ValueId | undefined;
+  const cut = s.cut(x);
+  const [tokens, width] = s.context.tensors[x].shape;
+  let scaled = x;
+  if (gammaId !== undefined) {
+    const gain = s.weight(op, gammaId, [1, width], s.layout(byFeatures(cut.features)));
+    scaled = s.temp(x, [tokens, width], s.layout(cut), '/gain');
+    s.emit({ op: 'binary', fn: 'mul', a: x, b: gain, out: scaled });
+  }
+  const stats = statistics(s, op, x, []);
+  s.defer(op.outputs[0] as ValueId, { op, x, scaled, stats, paid: null });
+}
+
+function applied(s: Draft, op: Op, x: T): void {
+  const { epsilon, groups } = op.attrs as { epsilon: number; groups: number };
+  const [, gammaId, betaId] = op.inputs as (ValueId | undefined)[];
+  const cut = s.cut(x);
+  const { shape } = s.context.tensors[x];
+  const own = statistics(s, op, x, groups > 1 ? cut.features : []);
+  const [stats] = reduceAll(s, [own], s.context.tensors[own].layout.partial?.axes ?? [], -1);
   // A gain of one group is shared by all groups; every core holds it whole.
   const vector = (v: ValueId | undefined): T | null =>
-    v === undefined ? null : m.weight(v, [1, width / groups], features(groups > 1 ? [] : axes));
+    v === undefined
+      ? null
+      : s.weight(op, v, [1, shape[1] / groups], s.layout(byFeatures(groups > 1 ? [] : cut.features)));
   const gamma = vector(gammaId);
   const beta = vector(betaId);
-  m.emit(
-    rms
+  const out = s.temp(x, shape, s.layout(cut));
+  s.emit(
+    op.kind === 'wafc.rmsnorm'
       ? { op: 'rms_apply', x, sums: stats, gamma, groups, epsilon, out }
       : { op: 'layer_apply', x, moments: stats, gamma, beta, groups, epsilon, out },
   );
-  m.bind(result, out);
+  s.bind(op.outputs[0] as ValueId, out);
 }
 
-/** Sum of squares, or (n, mean, M2), of the core's own features. */
-function statistics(
-  m: StageMapper,
-  x: T,
-  rms: boolean,
-  groups: number,
-  groupAxes: readonly MeshAxis[],
-  partial: Layout['partial'],
-): T {
-  const [tokens] = m.tensors[x].shape;
-  const shape = rms ? [tokens, groups] : [tokens, groups, 3];
-  const own = m.add(`${m.node}/stats`, 'temp', 'f32', shape, {
-    dims: rms ? [[], groupAxes] : [[], groupAxes, []],
-    partial,
-  });
-  m.emit(rms ? { op: 'sum_squares', x, groups, out: own } : { op: 'moments', x, groups, out: own });
+/** Sum of squares, or (n, mean, M2), of the core's own features; owed over the axes that cut one norm. */
+function statistics(s: Draft, op: Op, x: T, groupAxes: readonly MeshAxis[]): T {
+  const groups = op.attrs.groups as number;
+  const { tokens: tokenAxes, features } = s.cut(x);
+  const [tokens] = s.context.tensors[x].shape;
+  const rms = op.kind === 'wafc.rmsnorm';
+  const partial: Layout['partial'] =
+    groups > 1 || features.length === 0 ? null : { combine: rms ? 'sum' : 'moments', axes: features };
+  const dims = rms ? [tokenAxes, groupAxes] : [tokenAxes, groupAxes, []];
+  const own = s.add(`${op.origin.node}/stats`, 'f32', rms ? [tokens, groups] : [tokens, groups, 3], { dims, partial });
+  s.emit(rms ? { op: 'sum_squares', x, groups, out: own } : { op: 'moments', x, groups, out: own });
   return own;
 }
 
-function timesGain(m: StageMapper, x: T, gammaId: ValueId): T {
-  const gain = m.weight(gammaId, [1, m.tensors[x].shape[1]], features(m.axesOf(x)));
-  const out = m.temp(x, m.tensors[x].shape, m.layoutOf(x), '/gain');
-  m.emit({ op: 'binary', fn: 'mul', a: x, b: gain, out });
-  return out;
-}
-
 /** Heads lie whole in a group of columns where the groups divide them, else on every core. */
-export function wholeHeads(m: StageMapper, x: T, heads: number): T {
-  return m.relaid(x, heads % m.shape.groups === 0 ? X.slice(0, 1) : []);
-}
+export const headsCut = (s: Draft, heads: number): Cut =>
+  byFeatures(heads % s.context.shape.groups === 0 ? ['xo'] : []);
 
-export function mapRope(m: StageMapper, op: Op): void {
+export function rope(s: Draft, op: Op): Way[] {
   const [xId, cosId, sinId] = op.inputs as ValueId[];
   const heads = op.attrs.heads as number;
-  const x = wholeHeads(m, m.value(xId), heads);
-  const out = m.temp(x, m.tensors[x].shape, m.layoutOf(x));
-  m.emit({
-    op: 'rope',
-    x,
-    cos: m.value(cosId),
-    sin: m.value(sinId),
-    heads,
-    interleaved: op.attrs.interleaved === 1,
-    out,
-  });
-  m.bind(op.outputs[0] as ValueId, out);
+  const cut = headsCut(s, heads);
+  return [
+    {
+      name: `heads@${cutText(cut)}`,
+      wants: [
+        { v: xId, as: cut },
+        { v: cosId, as: WHOLE },
+        { v: sinId, as: WHOLE },
+      ],
+      make(d, [x, cos, sin]) {
+        const out = d.temp(x, d.context.tensors[x].shape, d.layout(d.cut(x)));
+        d.emit({ op: 'rope', x, cos, sin, heads, interleaved: op.attrs.interleaved === 1, out });
+        d.bind(op.outputs[0] as ValueId, out);
+      },
+    },
+  ];
 }
