@@ -7,7 +7,7 @@ import type { Graph } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
 import { printTensorType } from '../ir/print.ts';
 import type { Plan } from '../plan/types.ts';
-import { emitGraph } from './graph.ts';
+import { emitGraph, parameter } from './graph.ts';
 import { Names } from './names.ts';
 import { emitPlaced } from './placed.ts';
 import { quote } from './syntax.ts';
@@ -29,12 +29,11 @@ export function emitExecutor(source: ExecutorSource): string {
   const inputs = graph.inputs.map((v) => `inputs[${quote(graph.names[v])}]`);
   const code = emitGraph(graph, inputs, names, (name) => `weight(${quote(name)})`, 'layer');
   const parts = [
-    ...head(source),
     ...ioType('Inputs', graph, graph.inputs, roles),
     ...ioType('Outputs', graph, graph.outputs, roles),
     ...code.declarations,
     '/** The model, op by op. */',
-    'export function reference(inputs: Inputs): Outputs {',
+    `export function reference(${parameter(code)}: Inputs): Outputs {`,
     ...code.statements.map((line) => `  ${line}`),
     '  return {',
     ...graph.outputs.map((v, i) => `    ${quote(graph.names[v])}: ${code.outputs[i]},`),
@@ -44,7 +43,7 @@ export function emitExecutor(source: ExecutorSource): string {
     ...(plan === undefined ? [] : [...emitPlaced(plan, names), ...placedFunction(graph)]),
     ...modelObject(source),
   ];
-  const text = parts.join('\n');
+  const text = [...head(parts), ...parts].join('\n');
   const used = RUNTIME.filter((name) => new RegExp(`\\b${name}\\b[(<]|: ${name}\\b`).test(text));
   const imports = used.map((name) => (/^[A-Z]/.test(name) ? `type ${name}` : name));
   return `${opening(graph, generator)}import { ${imports.join(', ')} } from 'wafc/runtime';\n\n${text}\n`;
@@ -65,17 +64,26 @@ const opening = (graph: Graph, generator: string): string =>
     '',
   ].join('\n');
 
-const head = ({ plan }: ExecutorSource): string[] => [
-  '/** Initializers of model.onnx, each read when it is first asked for. */',
-  "const weight = openWeights(new URL('model.onnx', import.meta.url));",
-  ...(plan === undefined || plan.host.constants.length === 0
-    ? []
-    : [
-        "/** Constants of the host in weights.bin, by their bytes' offset. */",
-        'const blob = openBlobs(import.meta.url);',
-      ]),
-  '',
-];
+/** Where constants come from, as far as the file asks for them. */
+function head(parts: readonly string[]): string[] {
+  const asks = (word: string): boolean => parts.some((line) => new RegExp(`\\b${word}\\(`).test(line));
+  return [
+    ...(asks('weight')
+      ? [
+          '/** Initializers of model.onnx, each read when it is first asked for. */',
+          "const weight = openWeights(new URL('model.onnx', import.meta.url));",
+          '',
+        ]
+      : []),
+    ...(asks('blob')
+      ? [
+          '/** Constants of the host in weights.bin, by the offset of their bytes. */',
+          'const blob = openBlobs(import.meta.url);',
+          '',
+        ]
+      : []),
+  ];
+}
 
 const placedFunction = (graph: Graph): string[] => [
   '/** The plan, core by core. */',

@@ -6,7 +6,7 @@ import { type Constant, elementCount } from '../ir/constant.ts';
 import { type AttrValue, type Graph, isConstantAttr, isGraphAttr, type Op } from '../ir/graph.ts';
 import type { OpId, ValueId } from '../ir/ids.ts';
 import { printTensorType } from '../ir/print.ts';
-import { findBlocks, type Part } from './blocks.ts';
+import { findBlocks } from './blocks.ts';
 import { isInline, tensorLiteral } from './literal.ts';
 import { nameByInstance, Names, shortName } from './names.ts';
 import { list, numberLiteral, property, quote } from './syntax.ts';
@@ -22,6 +22,10 @@ export interface GraphCode {
   /** The expression of each output. */
   readonly outputs: readonly string[];
 }
+
+/** The parameter `inputs`, with the mark of what is not used. */
+export const parameter = ({ statements, outputs }: GraphCode): string =>
+  [...statements, ...outputs].some((line) => line.includes('inputs[')) ? 'inputs' : '_inputs';
 
 /** Code of `graph`, whose inputs are the expressions `inputs`. `names` are those of the whole file. */
 export function emitGraph(
@@ -52,6 +56,8 @@ class Emitter {
   readonly constant: ConstantCode;
   private readonly around: Emitter | undefined;
   private readonly byName: ReadonlyMap<string, ValueId>;
+  /** Values that something reads: the others get no name. */
+  private readonly read: ReadonlySet<ValueId>;
   private readonly constantOps = new Map<ValueId, Op>();
 
   constructor(graph: Graph, names: Names, constant: ConstantCode, around?: Emitter) {
@@ -60,6 +66,7 @@ class Emitter {
     this.constant = constant;
     this.around = around;
     this.byName = new Map(graph.names.map((name, v) => [name, v as ValueId]));
+    this.read = readValues(graph, this.byName);
     for (const op of graph.ops) {
       const [v] = op.outputs;
       if (op.kind === 'Constant' && v !== null && isConstantAttr(op.attrs.value)) this.constantOps.set(v, op);
@@ -96,11 +103,16 @@ class Emitter {
     return isInline(constant) ? tensorLiteral(constant) : this.constant(this.graph.names[v], constant);
   }
 
-  op(at: OpId, node = quote(this.graph.ops[at].origin.node)): string[] {
+  /** The line of an op. `operand` gives the code of those that are not what they are elsewhere in the function. */
+  op(
+    at: OpId,
+    node = quote(this.graph.ops[at].origin.node),
+    operand: (input: number) => string | undefined = () => undefined,
+  ): string[] {
     const op = this.graph.ops[at];
-    const targets = op.outputs.map((v) => (v === null ? '' : this.declare(op, v)));
+    const targets = op.outputs.map((v) => this.declare(v, nameOf(op)));
     const types = op.outputs.map((v) => (v === null ? '_' : printTensorType(this.graph.types[v]))).join(', ');
-    const operands = op.inputs.map((v) => this.value(v));
+    const operands = op.inputs.map((v, i) => operand(i) ?? this.value(v));
     const attrs = Object.entries(op.attrs).sort(([a], [b]) => (a < b ? -1 : 1));
     const fields = attrs.map(([name, value]) => `${property(name)}: ${this.attribute(name, value, op)}`);
     const rest = [fields.length === 0 ? '{}' : `{ ${fields.join(', ')} }`, node];
@@ -109,10 +121,10 @@ class Emitter {
     return `const [${targets.join(', ')}] = ${call}; // ${types}`.split('\n');
   }
 
-  private declare(op: Op, v: ValueId): string {
-    const node = op.origin.node;
-    const name = node.includes('/') && op.outputs.length === 1 ? shortName(node) : shortName(this.graph.names[v]);
-    const declared = this.names.add(name);
+  /** The variable of a value, '' where nothing reads it. */
+  declare(v: ValueId | null, name?: string): string {
+    if (v === null || !this.read.has(v)) return '';
+    const declared = this.names.add(name ?? shortName(this.graph.names[v]));
     this.values.set(v, declared);
     return declared;
   }
@@ -159,6 +171,8 @@ class BlockEmitter {
   /** Columns of the table: constants that differ from instance to instance. */
   private readonly columns: { name: string; cells: readonly string[] }[] = [];
   private readonly results: { position: number; output: number }[] = [];
+  /** Code of operand j of op r, where it comes from outside: by `r.j`. */
+  private readonly operand = new Map<string, string>();
 
   constructor(emitter: Emitter, instances: readonly (readonly OpId[])[], names: Names, what: string) {
     this.emitter = emitter;
@@ -200,16 +214,17 @@ class BlockEmitter {
       }
     }
   }
-  /** Code of operand j of op r, where it comes from outside. */
-  private readonly operand = new Map<string, string>();
-
   /** What leaves in any instance. */
   private findResults(): void {
     const { graph } = this.emitter;
     const readBy = new Map<ValueId, OpId[]>();
     const captured = new Set<string>();
     for (const [at, op] of graph.ops.entries()) {
-      for (const v of op.inputs) if (v !== null) readBy.set(v, [...(readBy.get(v) ?? []), at as OpId]);
+      for (const v of op.inputs) {
+        const readers = v === null ? undefined : readBy.get(v);
+        if (readers !== undefined) readers.push(at as OpId);
+        else if (v !== null) readBy.set(v, [at as OpId]);
+      }
       for (const attr of Object.values(op.attrs)) if (isGraphAttr(attr)) collectCaptures(attr.graph, captured);
     }
     const leaves = this.instances[0].map((at) => graph.ops[at].outputs.map(() => false));
@@ -234,12 +249,8 @@ class BlockEmitter {
     for (const [r, at] of first.entries()) {
       const nodes = this.instances.map((ops) => graph.ops[ops[r]].origin.node);
       const node = nameByInstance(nodes) ?? `[${nodes.map(quote).join(', ')}][k]`;
-      // Operands from outside go by their position: one value may be two parameters.
-      for (const [j, v] of graph.ops[at].inputs.entries()) {
-        const code = this.operand.get(`${r}.${j}`);
-        if (v !== null && code !== undefined) this.inner.values.set(v, code);
-      }
-      lines.push(...this.inner.op(at, node));
+      // By position: what is one value in the first instance may be two in another.
+      lines.push(...this.inner.op(at, node, (j) => this.operand.get(`${r}.${j}`)));
     }
     const results = this.results.map(({ position, output }) =>
       this.inner.value(graph.ops[first[position]].outputs[output]),
@@ -271,16 +282,31 @@ class BlockEmitter {
     const { graph } = this.emitter;
     return this.instances.flatMap((ops, k) => {
       const given = this.parameters.map(({ values }) => this.emitter.value(values[k]));
-      const targets = this.results.map(({ position, output }) => {
-        const v = graph.ops[ops[position]].outputs[output];
-        if (v === null) return '';
-        const name = this.emitter.names.add(shortName(graph.names[v]));
-        this.emitter.values.set(v, name);
-        return name;
-      });
+      const targets = this.results.map(({ position, output }) =>
+        this.emitter.declare(graph.ops[ops[position]].outputs[output]),
+      );
       return [`const [${targets.join(', ')}] = ${this.name}(${[k, ...given].join(', ')});`];
     });
   }
+}
+
+/** A node that says where it is names its only output. */
+const nameOf = ({ origin, outputs }: Op): string | undefined =>
+  origin.node.includes('/') && outputs.length === 1 ? shortName(origin.node) : undefined;
+
+/** Inputs of ops, outputs of the graph, and what bodies capture. */
+function readValues(graph: Graph, byName: ReadonlyMap<string, ValueId>): Set<ValueId> {
+  const read = new Set(graph.outputs);
+  const captured = new Set<string>();
+  for (const { inputs, attrs } of graph.ops) {
+    for (const v of inputs) if (v !== null) read.add(v);
+    for (const attr of Object.values(attrs)) if (isGraphAttr(attr)) collectCaptures(attr.graph, captured);
+  }
+  for (const name of captured) {
+    const v = byName.get(name);
+    if (v !== undefined) read.add(v);
+  }
+  return read;
 }
 
 /** Bodies have no name of their own: their op's first output stands for it. */
@@ -303,5 +329,3 @@ function collectCaptures(body: Graph, into: Set<string>): void {
   for (const op of body.ops)
     for (const attr of Object.values(op.attrs)) if (isGraphAttr(attr)) collectCaptures(attr.graph, into);
 }
-
-export type { Part };

@@ -7,7 +7,7 @@ import type { Graph } from '../ir/graph.ts';
 import { parseGraph } from '../ir/parse.ts';
 import { printLayout, type ProgramOp, type ProgramTensor } from '../ir/program.ts';
 import type { Plan } from '../plan/types.ts';
-import { emitGraph } from './graph.ts';
+import { emitGraph, parameter } from './graph.ts';
 import { tensorLiteral } from './literal.ts';
 import { Names, shortName } from './names.ts';
 import { literal, property, quote } from './syntax.ts';
@@ -71,7 +71,7 @@ function hostFunction(name: 'before' | 'after', what: string, plan: Plan, names:
     '  [',
     ...used.map((v) => `    { name: ${quote(graph.names[v])}, dtype: ${quote(graph.types[v].dtype)} },`),
     '  ],',
-    `  (${lines.length + result.length === 0 ? '' : 'inputs'}) => {`,
+    `  (${parameter(code)}) => {`,
     ...lines,
     '    return {',
     ...result,

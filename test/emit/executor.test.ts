@@ -78,6 +78,32 @@ test('a model of five layers', async () => {
   await expect(emitted(layers(5))).toMatchFileSnapshot('snapshots/layers.txt');
 });
 
+test('operands that are one value in the first instance, and two in others, are two parameters', () => {
+  const lines = [0, 1, 2].flatMap((l) => {
+    const from = l === 0 ? '%x' : `%h${l - 1}`;
+    return [
+      `%a${l}: f32[4] = Add ${from}, ${l === 1 ? '%y' : '%x'}  // node a${l}`,
+      ...['b', 'c', 'd', 'e', 'f', 'g'].map((v, i) => `%${v}${l}: f32[4] = Neg %${'abcdef'[i]}${l}  // node ${v}${l}`),
+      `%h${l}: f32[4] = Exp %g${l}  // node h${l}`,
+    ];
+  });
+  const text = emitted(`graph g opset 17 (%x: f32[4], %y: f32[4]) -> %h2 {\n${lines.join('\n')}\n}\n`);
+  expect(text).toContain("op('Add', 17, [x, x_2], {}, `a${k}`)");
+  expect(text).toContain("= layer(0, inputs['x'], inputs['x']);");
+  expect(text).toContain("= layer(1, h0, inputs['y']);");
+});
+
+test('what nothing reads gets no name, and what is not used is not there', () => {
+  const text = emitted(`graph g opset 17 (%x: f32[4]) -> %b {
+    %a: f32[2], %b: f32[2] = Split %x {num_outputs=2}  // node cut
+  }
+`);
+  expect(text).toContain(
+    "const [, b] = op('Split', 17, [inputs['x']], { num_outputs: 2 }, 'cut', 2); // f32[2], f32[2]",
+  );
+  expect(text).not.toContain('openWeights');
+});
+
 test('bodies are closures; odd names, numbers and strings are kept', async () => {
   const text = `graph "odd */ name" opset 17 (%cond: bool[], %x: f32[S,2], %"in put": i64[1]) -> %y, %"a'b" {
     %far: i64[2] = Constant {value=const i64[2] [9223372036854775807, -1]}

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { emit } from '../../src/driver/emit.ts';
 import { readNpz, writeNpz } from '../../src/tensor/npz.ts';
 import { faultOf, goldenCases, loadTensors } from '../conformance/golden-suite.ts';
-import { tsx, userFolder } from './support.ts';
+import { tsx, typeCheck, userFolder } from './support.ts';
 
 const shared = join(import.meta.dirname, '../../../shared/models');
 const present = existsSync(join(shared, 'cases.json'));
@@ -51,6 +51,9 @@ describe.skipIf(!present)(`executor.ts on golden cases${present ? '' : ': NOT RU
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test('there is a case for every model', () => expect(models.length).toBeGreaterThan(60));
+  test('all pass the compiler as strictly as the sources do', () => {
+    expect(typeCheck(folder)).toEqual({ files: models.length, faults: '' });
+  });
   for (const [i, golden] of cases.entries()) {
     test(`${golden.model} ${golden.case}`, () => {
       expect(faultOf(shared, golden, readNpz(join(folder, `case-${i}`, 'out.npz')))).toBeUndefined();

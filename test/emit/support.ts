@@ -1,5 +1,5 @@
 /** A folder as a user has it: `wafc` is installed in it, here by a link to the sources. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -39,4 +39,24 @@ export function tsx(folder: string, script: string, args: readonly string[] = []
     child.on('error', failed);
     child.on('close', (code) => done({ code, out, err }));
   });
+}
+
+export const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
+
+/** Every executor.ts in folders of `folder` under the options of the checkout: how many there are, and what the compiler says. */
+export function typeCheck(folder: string): { readonly files: number; readonly faults: string } {
+  const compilerOptions = {
+    paths: { 'wafc/runtime': [join(root, 'src/runtime/index.ts')] },
+    typeRoots: [join(root, 'node_modules/@types')],
+  };
+  const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: ['*/executor.ts'] };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
+  // The compiler, other than tsx, takes a .ts file for CommonJS where nothing says that it is a module.
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
+  const { stdout } = spawnSync(bin('tsc'), ['-p', folder, '--listFiles'], { encoding: 'utf8', maxBuffer: 2 ** 26 });
+  const lines = stdout.split('\n').filter((line) => line !== '');
+  return {
+    files: lines.filter((line) => line.endsWith('executor.ts') && !line.includes('/src/')).length,
+    faults: lines.filter((line) => line.includes('error TS')).join('\n'),
+  };
 }
