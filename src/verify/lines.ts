@@ -156,7 +156,8 @@ export function waitCycle(
 ): string[] | undefined {
   for (const step of new Set(messages.map((m) => m.step))) {
     const links = new Links();
-    const now = messages.filter((m) => m.step === step);
+    // A flow that is missing is a fault of its own (R5).
+    const now = messages.filter((m) => m.step === step && phase.flows[m.flow] >= 0);
     for (const f of new Set(now.map((m) => m.flow))) routerWaits(line, phase.flows[f], colorOf, links);
     for (const { flow, sender, streams } of now)
       for (const other of streams.filter((s) => phase.flows[s] >= 0))
