@@ -265,6 +265,24 @@ describe('products', () => {
     }
   });
 
+  test('whole numbers', () => {
+    const graph = graphOf(`graph g opset 17 (%a: u8[B,M,7], %z: u8[]) -> %x, %y, %w {
+      %b = const i8[7,9] normal(seed=1, std=60)
+      %zb = const i8[9] [0, 1, -2, 3, -4, 5, -128, 127, 8]
+      %x = MatMulInteger %a, %b
+      %y = MatMulInteger %a, %b, %z, %zb
+      %w = MatMulInteger %a, %b, %z
+    }`);
+    const bytes = (shape: readonly number[]): Tensor =>
+      fromNumbers(
+        'u8',
+        shape,
+        Array.from({ length: sizeOf(shape) }, (_, i) => (i * 89) % 256),
+      );
+    const fed = (m: number, z: number) => feed({ a: bytes([2, m, 7]), z: fromNumbers('u8', [], [z]) });
+    expectBoth(graph, [fed(3, 128), fed(1, 255), fed(6, 0)], 0);
+  });
+
   test('without room for its weights a session says so, and runs', () => {
     const graph = graphOf(
       `graph g opset 17 (%a: f32[M,300]) -> %y {\n  ${constant('b', [300, 1000], 1)}\n  %y = MatMul %a, %b\n}`,

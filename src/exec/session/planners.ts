@@ -1,6 +1,7 @@
 /** Who plans which op. An op that is not here runs on its own kernel. */
 import { allOps } from '../../ops/registry.ts';
 import { ELEMENTWISE } from './elementwise.ts';
+import { planMatMulInteger } from './integers.ts';
 import { planReduce, planSoftmax } from './lanes.ts';
 import { PRODUCTS } from './products.ts';
 import type { Planner } from './step.ts';
@@ -21,4 +22,5 @@ export const PLANNERS: ReadonlyMap<string, Planner> = new Map<string, Planner>([
   ['ReduceMean', planReduce],
   ['ReduceSum', planReduce],
   ...PRODUCTS,
+  ['MatMulInteger', planMatMulInteger],
 ]);
