@@ -332,8 +332,8 @@ describe('what is known only at run time', () => {
         %b = Add %h, %x
       }}
     }`);
-    const fed = (c: number) => feed({ x: noise([3], c), c: fromNumbers('bool', [], [c]) });
-    expectBoth(graph, [fed(1), fed(0)]);
+    const fed = (c: number, n = 3) => feed({ x: noise([n], c), c: fromNumbers('bool', [], [c]) });
+    expectBoth(graph, [fed(1), fed(0), fed(1, 5), fed(0, 2)]);
   });
 
   test('a fault names its node, and the session goes on', () => {

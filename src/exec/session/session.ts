@@ -4,19 +4,19 @@
  * only then: views are resolved, loops laid out, weights packed, buffers given. A call with the shapes of the one before
  * only computes. Ops without a planner run on their own kernel.
  */
-import { Diagnosed, fail } from '../../diag/diagnostic.ts';
 import { type Graph, isGraphAttr, type Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import { type Block, KernelMemory } from '../../kernels/memory.ts';
 import { attrReader } from '../../ops/attrs.ts';
-import type { OpDef, RunContext } from '../../ops/op.ts';
-import { opFor } from '../../ops/registry.ts';
+import type { RunContext } from '../../ops/op.ts';
 import { readConstant } from '../../tensor/read.ts';
 import { allocate, sizeOf, type Tensor, type TensorData } from '../../tensor/tensor.ts';
 import { checkFeeds } from '../feeds.ts';
 import { capturesOf, constantCache, runOpAmid } from '../reference.ts';
+import { planIf } from './branches.ts';
 import { CacheStore, type CachePair } from './caches.ts';
 import { assignStorage } from './lifetimes.ts';
+import { defOf, located, neededOps } from './needed.ts';
 import { products } from './parallel.ts';
 import { PLANNERS } from './planners.ts';
 import { planFused } from './products.ts';
@@ -52,10 +52,14 @@ export class Session {
   private readonly caches: CacheStore;
   private readonly shop: Workshop;
   private readonly weights: Weights | undefined;
+  private readonly options: SessionOptions;
+  private branches = new Map<Op, () => void>();
   private readonly constants = constantCache();
 
   constructor(graph: Graph, options: SessionOptions = {}) {
     this.graph = graph;
+    const { caches: _, ...shared } = options;
+    this.options = shared;
     const memory = options.memoryBytes === 0 ? undefined : KernelMemory.open(options.memoryBytes);
     this.weights = memory && new Weights(memory);
     this.shop = this.workshop(memory, options.threads ?? 1);
@@ -137,6 +141,7 @@ export class Session {
     this.fixed = new Set();
     this.fused = new Map();
     this.scratches = new Map();
+    this.branches = new Map();
     for (const [value, constant] of graph.constants) {
       const slot = this.slots[value];
       Object.assign(slot, { view: denseAt(constant.shape), known: true, constant });
@@ -214,6 +219,7 @@ export class Session {
     const known =
       op.kind === 'Shape' || op.kind === 'Size' || (step.reads.every((s) => s.known) && !RANDOM.test(op.kind));
     if (known) return planner === planView ? (planView(step, this.shop) ?? this.compute(step)) : this.compute(step);
+    if (op.kind === 'If') return this.planBranches(step);
     const run = this.caches.planAppend(step) ?? planner?.(step, this.shop);
     return run === undefined ? () => this.runOwn(step) : run;
   }
@@ -233,6 +239,27 @@ export class Session {
     return null;
   }
 
+  /** A session for each branch is kept as long as this one: shapes are its own affair. */
+  private planBranches(step: Step): () => void {
+    const known = this.branches.get(step.op);
+    if (known !== undefined) return known;
+    const chosen = planIf(step, {
+      prepare: (graph) => {
+        const session = new Session(graph, this.options);
+        return (feeds) => session.run(feeds);
+      },
+      read: (slot) => this.read(slot),
+    });
+    if (chosen === undefined) return () => this.runOwn(step);
+    const run = (): void => this.fillAll(step, chosen());
+    this.branches.set(step.op, run);
+    return run;
+  }
+
+  private fillAll({ outputs }: Step, results: readonly Tensor[]): void {
+    for (const [i, out] of outputs.entries()) if (out !== null && results[i] !== undefined) this.fill(out, results[i]);
+  }
+
   /** The op's own kernel, and its results copied to where the steps behind it look for them. */
   private runOwn(step: Step): void {
     const inputs = step.inputs.map((slot) => slot && this.read(slot));
@@ -240,8 +267,7 @@ export class Session {
       step,
       inputs.map((t) => t ?? undefined),
     );
-    for (const [i, out] of step.outputs.entries())
-      if (out !== null && results[i] !== undefined) this.fill(out, results[i]);
+    this.fillAll(step, results);
   }
 
   private runKernel(step: Step, inputs: readonly (Tensor | undefined)[]): Tensor[] {
@@ -326,17 +352,6 @@ export class Session {
   }
 }
 
-/** The fault of a step, with the node it came from; the step is planned anew in the next call. */
-function located(error: unknown, step: Step): Error {
-  step.dirty = true;
-  const { kind, origin } = step.op;
-  const message = `${kind} at ${origin.node} failed`;
-  // Kernels name their node themselves.
-  if (error instanceof Error && error.message === message) return error;
-  if (!(error instanceof Diagnosed)) return new Error(message, { cause: error });
-  return new Diagnosed(error.diagnostics.map((d) => ({ node: origin.node, ...d })));
-}
-
 /** Constants of more elements are not kept in memory unless a kernel computes with them where they are. */
 export const KEPT_ELEMENTS = 2 ** 20;
 
@@ -352,26 +367,4 @@ function copyOf(data: TensorData): TensorData {
   const out = new Float32Array(Buffer.allocUnsafeSlow(data.byteLength).buffer);
   out.set(data);
   return out;
-}
-
-function defOf({ kind, origin }: Op): OpDef {
-  const def = opFor(kind);
-  return def ?? fail({ code: 'onnx/unsupported-op', message: `${kind} is not supported`, node: origin.node });
-}
-
-/** The ops that the outputs of `graph` need, in order. */
-function neededOps(graph: Graph): Op[] {
-  const wanted = new Set<ValueId>(graph.outputs);
-  const ids = new Map(graph.names.map((name, v) => [name, v as ValueId]));
-  const needed: Op[] = [];
-  for (const op of graph.ops.toReversed()) {
-    if (!op.outputs.some((v) => v !== null && wanted.has(v))) continue;
-    needed.push(op);
-    for (const v of op.inputs) if (v !== null) wanted.add(v);
-    for (const name of capturesOf(op)) {
-      const v = ids.get(name);
-      if (v !== undefined) wanted.add(v);
-    }
-  }
-  return needed.reverse();
 }
