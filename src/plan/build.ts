@@ -91,7 +91,7 @@ export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
     memory: memory.maps,
     routing,
     schedule,
-    weights: { bytes: end, sha256: null },
+    weights: { bytes: end, sha256: null, zeros: null },
   };
   return { plan, stageBlobs, hostBlobs };
 }

@@ -11,6 +11,7 @@ import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import { readUnits } from '../tensor/codes.ts';
 import { blocksOf, digestOf, type TileSink, WHOLE_BYTES } from './tiles.ts';
+import { zeroCounter } from './zeros.ts';
 
 /** A part of a dim: what it has, where it begins, and its first group. */
 interface Part extends CodedPart {
@@ -71,10 +72,12 @@ export function writeCodedTiles(
   const { rows, columns, offsets } = grid;
   const numbers = [wholePlane(scales), wholePlane(scales.quantization?.scales), wholePlane(zeros)];
   for (const plane of numbers) if (plane !== null) sink.see?.(plane.constant, plane.units);
+  const zerosIn = zeroCounter(constant);
   const out = new Uint8Array(grid.bytes <= WHOLE_BYTES ? grid.bytes : 0);
   const bounds = (parts: readonly Part[]): number[] => [0, ...parts.map(({ start, size }) => start + size)];
   for (const block of blocksOf(constant, bounds(rows), bounds(columns), 1)) {
     const codes = planeOf(constant, block.starts, block.sizes);
+    sink.zeros?.(zerosIn(codes.units, block.starts, block.sizes));
     for (let r = block.rows[0]; r < block.rows[1]; r++)
       for (let c = block.cols[0]; c < block.cols[1]; c++) {
         const [row, column] = [rows[r], columns[c]];

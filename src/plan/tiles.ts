@@ -11,6 +11,7 @@ import { elementCount } from '../ir/constant.ts';
 import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import { readPacked } from '../tensor/read.ts';
+import { countZeros } from './zeros.ts';
 
 /** Largest tensor that is tiled in memory as a whole; larger ones are written tile by tile. */
 export const WHOLE_BYTES = 160 * 2 ** 20;
@@ -47,8 +48,10 @@ export interface TileSink {
   readonly fd: number;
   /** Hash of the whole file so far. */
   readonly hash: ReturnType<typeof createHash>;
-  /** Sees all bytes of a weight, some at a time. */
+  /** Sees all bytes of a weight, some at a time; of a quantized one, those of its scales and zero points. */
   see?(constant: Constant, bytes: Uint8Array): void;
+  /** Is told of elements that are zero. */
+  zeros?(count: number): void;
 }
 
 /**
@@ -74,6 +77,7 @@ export function writeTiles(
     const block = new Uint8Array(range.sizes[0] * range.sizes[1] * element);
     readPacked(view, range.starts, range.sizes, block);
     sink.see?.(constant, block);
+    sink.zeros?.(countZeros(constant.stored, block));
     copyTiles(block, range, grid, element, (at, tileBytes) => {
       if (whole) return out.subarray(at, at + tileBytes);
       const tile = new Uint8Array(tileBytes);

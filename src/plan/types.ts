@@ -61,5 +61,6 @@ export interface Plan {
   readonly memory: Memory['maps'];
   readonly routing: Routing;
   readonly schedule: Schedule;
-  readonly weights: { readonly bytes: number; readonly sha256: string | null };
+  /** weights.bin; `zeros`: elements of the stages' weights that are zero, null in a plan made without weights. */
+  readonly weights: { readonly bytes: number; readonly sha256: string | null; readonly zeros: number | null };
 }

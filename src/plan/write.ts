@@ -24,11 +24,15 @@ export function writeWeights(
 ): Plan {
   const fd = openSync(join(folder, 'weights.bin'), 'w+');
   const notFinite = new Set<string>();
+  let zeroCount = 0;
   const sink: TileSink = {
     fd,
     hash: createHash('sha256'),
     see({ source, stored }, bytes) {
       if (hasNotFinite(stored, bytes)) notFinite.add(source.label);
+    },
+    zeros(count) {
+      zeroCount += count;
     },
   };
   let at = 0;
@@ -69,7 +73,7 @@ export function writeWeights(
       ...plan,
       stages,
       host: { ...plan.host, constants },
-      weights: { bytes: plan.weights.bytes, sha256: sink.hash.digest('hex') },
+      weights: { bytes: plan.weights.bytes, sha256: sink.hash.digest('hex'), zeros: zeroCount },
     };
   } finally {
     closeSync(fd);

@@ -83,7 +83,8 @@ export interface Report {
   readonly compression: {
     readonly weights: string;
     readonly kv: string | null;
-    readonly sparsity: number;
+    /** Share of the weights that are zero; null in a plan made without weights. */
+    readonly sparsity: number | null;
     readonly bitsPerWeight: number;
     readonly sqnrDb: null;
     readonly perplexity: null;
@@ -137,7 +138,7 @@ export function buildReport(plan: Plan): Report {
     compression: {
       weights: weightFormats(plan),
       kv: kvType(programs),
-      sparsity: 0,
+      sparsity: sparsityOf(plan),
       bitsPerWeight: bitsPerWeight(plan),
       sqnrDb: null,
       perplexity: null,
@@ -184,6 +185,12 @@ function weightFormats({ stages, templates }: Plan): string {
     return weights.map((_, w) => codingName(program.tensors[program.weights[w]]));
   });
   return [...new Set(formats)].sort().join('+');
+}
+
+function sparsityOf({ stages, weights: { zeros } }: Plan): number | null {
+  if (zeros === null) return null;
+  const elements = stages.reduce((n, s) => n + s.weights.reduce((m, w) => m + elementCount(w.shape), 0), 0);
+  return elements === 0 ? 0 : zeros / elements;
 }
 
 /** Bits of weights.bin an element: codes, scales, zero points and what fills them up to whole words. */

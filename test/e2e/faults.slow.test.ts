@@ -33,7 +33,7 @@ function tampered(
       ...stage,
       weights: stage.weights.map((w) => ({ ...w, sha256: sha256(bytes.subarray(w.offset, w.offset + w.bytes)) })),
     }));
-    plan.weights = { bytes: bytes.length, sha256: sha256(bytes) };
+    plan.weights = { ...plan.weights, bytes: bytes.length, sha256: sha256(bytes) };
   }
   change.plan?.(plan);
   writeFileSync(join(copy, 'plan.json'), JSON.stringify(plan));

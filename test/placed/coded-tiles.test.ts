@@ -69,24 +69,24 @@ function weightOf(
   const [rows, block] = turned ? [n, [1, g]] : [k + 4, [g, 1]];
   const shape = [rows, turned ? k + 4 : n];
   const groups = shape.map((extent, d) => groupCount(extent, block[d]));
-  const noise = (type: DType, extents: readonly number[], seed: number): Uint8Array => {
+  const noise = (type: DType, extents: readonly number[], seed: number, set = 0): Uint8Array => {
     const bytes = new Uint8Array(
       bytesFor(
         type,
         extents.reduce((a, b) => a * b),
       ),
     );
-    // Exponents stay small: codes and scales that are numbers.
-    for (let i = 0; i < bytes.length; i++) bytes[i] = (Math.imul(i + seed, 2654435761) >>> 20) & 0x77;
+    // Exponents stay small: codes and scales that are numbers. Scales are not 0.
+    for (let i = 0; i < bytes.length; i++) bytes[i] = ((Math.imul(i + seed, 2654435761) >>> 20) & 0x77) | set;
     return bytes;
   };
   const inMemory = (name: string, type: DType, seed: number) =>
-    denseConstant(type, groups, bytesSource(name, noise(type, groups, seed)));
+    denseConstant(type, groups, bytesSource(name, noise(type, groups, seed, name === 's' ? 0x11 : 0)));
   const scales = nested
     ? quantizedConstant('s', {
         stored: scaleType,
         shape: groups,
-        codes: { packed: noise(scaleType, groups, 5) },
+        codes: { packed: noise(scaleType, groups, 5, 0x11) },
         block: groups,
         scales: Float32Array.of(0.37),
         scaleType: 'f32',
@@ -139,17 +139,14 @@ test('unpacked = decoded bit for bit, the verifier agrees, and finds any byte th
         const fd = openSync(join(folder, 'weights.bin'), 'w+');
         try {
           ftruncateSync(fd, offset + bytes);
-          const sha256 = writeCodedTiles(
-            constant,
-            { ...tensor, coding },
-            shape,
-            { fd, hash: createHash('sha256') },
-            offset,
-          );
+          let zeros = 0;
+          const sink = { fd, hash: createHash('sha256'), zeros: (count: number) => void (zeros += count) };
+          const sha256 = writeCodedTiles(constant, { ...tensor, coding }, shape, sink, offset);
           const blob = { name: 'w', dtype: format.stored, shape: [k, n], offset, bytes, sha256 };
           const cores = coresOf(shape);
           const found = take(cores, loadWeight(fd, blob, tensor, cores));
           expect([...found.data]).toEqual([...readConstant(constant).data]);
+          expect(zeros).toBe(found.data.filter((v) => v === 0).length);
           expect(compareCoded(fd, blob, tensor, coding, shape, constant)).toBeUndefined();
           // Bytes that fill a section up hold nothing.
           const at = offset + (spoiled % bytes);

@@ -68,7 +68,10 @@ test('recovered = source, for any shape, mesh, layout, type and view', () => {
         try {
           ftruncateSync(fd, offset + bytes);
           const whole = createHash('sha256');
-          const sha256 = writeTiles(constant, tensor, shape, { fd, hash: whole }, offset);
+          let zeros = 0;
+          const sink = { fd, hash: whole, zeros: (count: number) => void (zeros += count) };
+          const sha256 = writeTiles(constant, tensor, shape, sink, offset);
+          expect(zeros).toBe([...readConstant(constant).data].filter((v) => v === 0).length);
           expect(whole.digest('hex')).toBe(sha256);
           const cores = coresOf(shape);
           const tiles = loadWeight(

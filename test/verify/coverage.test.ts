@@ -180,7 +180,7 @@ function planOf(rows: number, cols: number, dtype: DType, layout: Layout, shape:
     ...plan,
     templates: [{ name, program: { ...program, shape, tensors: [tensor], weights: [0] } }],
     stages: [{ ...plan.stages[0], weights: [blob] }],
-    weights: { bytes: size, sha256: '' },
+    weights: { bytes: size, sha256: '', zeros: null },
   };
 }
 
