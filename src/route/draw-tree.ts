@@ -41,22 +41,21 @@ interface TreePlan {
 
 function drawStraightTree({ wants, ends, top, bottom, entry }: TreePlan, fabric: Fabric, grid: RouteGrid): number {
   let hops = 0;
+  // A wafer has close to 10^6 routers on a row's way: their routes are three words.
+  const [passed, taken, last] = [route('W', ['E']), route('W', ['E', 'R']), route('W', ['R'])];
   for (let y = top; y <= bottom; y++) {
     const end = ends.get(y) ?? 0;
+    const wanted = (x: number): boolean => wants[y * fabric.width + x] === 1;
     hops = Math.max(hops, Math.abs(y - entry) + end);
-    for (let x = 0; x <= end; x++) {
-      const from: Way = x > 0 || y === entry ? 'W' : y > entry ? 'N' : 'S';
-      const down = x === 0 && y >= entry && y < bottom;
-      const up = x === 0 && y <= entry && y > top;
-      const to = [x < end ? 'E' : '', down ? 'S' : '', up ? 'N' : '', wants[y * fabric.width + x] === 1 ? 'R' : ''];
-      grid.set({ x, y }, route(from, ports(to)));
-    }
+    const trunk: (Way | 'R')[] = end > 0 ? ['E'] : [];
+    if (y >= entry && y < bottom) trunk.push('S');
+    if (y <= entry && y > top) trunk.push('N');
+    if (wanted(0)) trunk.push('R');
+    grid.set({ x: 0, y }, route(y === entry ? 'W' : y > entry ? 'N' : 'S', trunk));
+    for (let x = 1; x <= end; x++) grid.set({ x, y }, x === end ? last : wanted(x) ? taken : passed);
   }
   return hops;
 }
-
-const ports = (names: readonly string[]): (Way | 'R')[] =>
-  names.flatMap((n) => (n === 'N' || n === 'E' || n === 'S' || n === 'W' || n === 'R' ? [n] : []));
 
 /** Shortest ways around routers that do not pass; only branches that end at a receiver are kept. */
 function drawSearchedTree(wants: Uint8Array, row: number, fabric: Fabric, grid: RouteGrid): number {

@@ -63,9 +63,11 @@ export function drawTurns({ cells, senders }: Line, out: Way, grid: RouteGrid): 
 /** Onwards from `start`, which has its route, to all `receives` up to `end` of its row. */
 export function drawRow(start: Cell, end: Cell, receives: ReadonlySet<number>, grid: RouteGrid): void {
   const across: Way = end.x > start.x ? 'E' : 'W';
-  for (const cell of cellsBetween(start, end).slice(1)) {
-    const out: (Way | 'R')[] = cell.x === end.x ? [] : [across];
-    if (receives.has(cell.x)) out.push('R');
-    grid.set(cell, route(OPPOSITE[across], out));
+  const from = OPPOSITE[across];
+  const [passed, taken, last] = [route(from, [across]), route(from, [across, 'R']), route(from, ['R'])];
+  const step = Math.sign(end.x - start.x);
+  for (let x = start.x; x !== end.x; ) {
+    x += step;
+    grid.set({ x, y: start.y }, x === end.x ? last : receives.has(x) ? taken : passed);
   }
 }
