@@ -65,7 +65,7 @@ export interface Transport {
   readonly to: readonly number[] | null;
   /** Names of the values, in the order they travel. */
   readonly values: readonly string[];
-  readonly algorithm: 'tree' | 'lanes' | 'bus' | 'relay-bus';
+  readonly algorithm: 'tree' | 'lanes' | 'columns' | 'bus' | 'relay-bus';
   /** Positions in `Routing.flows`. */
   readonly flows: readonly number[];
   /** Cores that send, as columns and rows of the fabric; none where the host does. */

@@ -10,6 +10,7 @@ import type { Target } from '../ir/target.ts';
 import { takesInput, takesOutput } from './class-flows.ts';
 import { type Coloring, colorNodes } from './coloring.ts';
 import { type Bus, busesOf, drawBus, netOf } from './draw-bus.ts';
+import { drawColumns } from './draw-columns.ts';
 import { drawExits, drawLanes, partColumns } from './draw-lanes.ts';
 import { drawTree } from './draw-tree.ts';
 import type { Drawn } from './drawn.ts';
@@ -93,7 +94,7 @@ function transportOf({ from, to, values }: Crossing, drawn: Drawn, flows: readon
     algorithm,
     flows,
     senders,
-    wavelets: algorithm === 'lanes' ? sum('partWavelets') * drawn.sharing : sum('wavelets'),
+    wavelets: algorithm === 'lanes' || algorithm === 'columns' ? sum('partWavelets') * drawn.sharing : sum('wavelets'),
     hops,
     depth,
   };
@@ -127,7 +128,9 @@ function drawDirect(crossing: Crossing, { regions, shapeOf, fabric, grid, canTur
   const parts = partsOf(crossing, shapeOf(from));
   if (to === null) return drawExits(regions[from], parts, fabric, grid, canTurn);
   const isByRow = crossing.values.every((v) => v.axes.join() === 'y') && arrives?.join() === 'y';
-  return isByRow ? drawLanes(regions[from], regions[to[0]], fabric, grid) : undefined;
+  if (!isByRow) return undefined;
+  const ends = [regions[from], regions[to[0]]] as const;
+  return drawLanes(...ends, fabric, grid) ?? drawColumns(...ends, fabric, grid);
 }
 
 /** Buses find their ways together; one without a way tries its other ends. */

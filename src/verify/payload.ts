@@ -49,14 +49,23 @@ export function verifyHeld(transport: Transport, context: Carried, from: number,
     if (held !== all) found.push(`its senders hold ${held} of ${all} elements of ${value}`);
   }
   const bytes = [...bytesByRow.values()];
-  const busiest = transport.algorithm === 'lanes' ? Math.max(...bytes) : bytes.reduce((a, b) => a + b, 0);
+  const busiest =
+    transport.algorithm === 'lanes' || transport.algorithm === 'columns'
+      ? Math.max(...bytes)
+      : bytes.reduce((a, b) => a + b, 0);
   if (transport.wavelets * target.waveletBytes < busiest)
     found.push(`${busiest} bytes cross its busiest link, stated ${transport.wavelets} wavelets`);
   return found;
 }
 
-/** What arrives in a row of a region is all that the cores of the row read. */
-export function verifyLanes(transport: Transport, context: Carried, from: number, senders: readonly Core[]): string[] {
+/** What arrives in a row of a region (row `arrives` of the fabric for a sender) is all that the cores of the row read. */
+export function verifyLanes(
+  transport: Transport,
+  context: Carried,
+  from: number,
+  senders: readonly Core[],
+  arrives: (sender: Core) => number = ({ y }) => y,
+): string[] {
   const { program, owners } = context;
   const { mapping, stages, placement } = program;
   const shapeOf = (region: number) =>
@@ -68,8 +77,8 @@ export function verifyLanes(transport: Transport, context: Carried, from: number
     const byRow = new Map<number, Map<string, Box>>();
     for (const core of senders) {
       const box = boxOf(made, shapeOf(from), ...local(core));
-      const row = byRow.get(core.y) ?? new Map<string, Box>();
-      byRow.set(core.y, row.set(box.join(), box));
+      const row = byRow.get(arrives(core)) ?? new Map<string, Box>();
+      byRow.set(arrives(core), row.set(box.join(), box));
     }
     for (const region of transport.to ?? [])
       for (const read of tensorOf(value, region, 'inputs', context))

@@ -159,7 +159,7 @@ function verifyOne(transport: Transport, context: Context): string[] {
     return [`it goes from ${from ?? 'the host'} to ${to ?? 'the host'}`];
   for (const region of [...(from === null ? [] : [from]), ...(to ?? [])])
     if (program.placement.regions[region] === undefined) return [`there is no region ${region}`];
-  const wanted = { tree: 1, lanes: 1, bus: 1, 'relay-bus': 3 }[algorithm];
+  const wanted = { tree: 1, lanes: 1, columns: Math.max(2, flows.length), bus: 1, 'relay-bus': 3 }[algorithm];
   if (flows.length !== wanted || (algorithm === 'tree') !== (kind === 'input'))
     return [`a ${kind} by ${algorithm} over ${flows.length} flows`];
   const goals = new Set(to ?? []);
@@ -187,6 +187,7 @@ function verifyOne(transport: Transport, context: Context): string[] {
     const result = traceOf(last).send(line[0].x, line[0].y, allowed);
     return [...found, ...verifyReached(result, transport, all)];
   }
+  if (algorithm === 'columns') return [...found, ...verifyColumns(transport, context, from, sending)];
   let hops = 0;
   for (const { x, y } of sending) {
     const inRow = (cx: number, cy: number): boolean => cy === y && allowed(cx, cy);
@@ -202,6 +203,32 @@ function verifyOne(transport: Transport, context: Context): string[] {
   if (hops > transport.hops) found.push(`its longest way has ${hops} links, stated ${transport.hops}`);
   if (algorithm === 'lanes' && to !== null) found.push(...verifyLanes(transport, context, from, sending));
   return found;
+}
+
+/** Each sender reaches the core of its column in the same row of the other region, and that core its row. */
+function verifyColumns(transport: Transport, context: Context, from: number, sending: readonly Core[]): string[] {
+  const { program, owners, traceOf } = context;
+  const { flows, to } = transport;
+  const [goal] = to ?? [];
+  if (goal === undefined || to?.length !== 1) return ['columns go to one region'];
+  const { columns, rows } = owners.regions[goal];
+  const arrives = ({ y }: Core): number => rows[owners.regions[from].rows.indexOf(y)] ?? -1;
+  const last = flows.at(-1) ?? -1;
+  let hops = 0;
+  for (const core of sending) {
+    const y = arrives(core);
+    const sends = flows.slice(0, -1).filter((f) => f !== -1 && lastOf([core], f, program) === 0);
+    if (sends.length !== 1) return [`core (${core.x},${core.y}) sends on ${sends.length} of its flows`];
+    const down = traceOf(sends[0]).send(core.x, core.y, (cx, cy) => cx === core.x && cy === y);
+    if (down.cores !== 1 || down.exits > 0) return [`core (${core.x},${core.y}) does not reach row ${y}`];
+    const inRow = (cx: number, cy: number): boolean => cy === y && cx !== core.x && owners.at(cx, cy) === goal;
+    const along = columns.length === 1 ? { cores: 0, exits: 0, hops: 0 } : traceOf(last).send(core.x, y, inRow);
+    if (along.cores !== columns.length - 1 || along.exits > 0)
+      return [`${columns.length - 1} cores of row ${y} wait for it, ${along.cores} get it`];
+    hops = Math.max(hops, down.hops + along.hops);
+  }
+  const found = verifyLanes(transport, context, from, sending, arrives);
+  return hops > transport.hops ? [...found, `its longest way has ${hops} links, stated ${transport.hops}`] : found;
 }
 
 function verifyReached({ cores, exits }: Reached, { kind }: Transport, all: number): string[] {

@@ -77,7 +77,8 @@ const coresOf = ({ regions }: Plan, r: number, row?: number): string[] => {
   return rows.flatMap((ry) => kept(x, width, skippedColumns).map((cx) => at(cx, ry)));
 };
 
-function checkTransport(plan: Plan, { kind, to, algorithm, flows, senders }: Transport): void {
+function checkTransport(plan: Plan, transport: Transport): void {
+  const { kind, to, algorithm, flows, senders } = transport;
   const main = flows[flows.length - 1];
   const cells = cellsOf(plan.routing.flows[main]);
   const used = new Set<string>();
@@ -95,10 +96,27 @@ function checkTransport(plan: Plan, { kind, to, algorithm, flows, senders }: Tra
       ? sending.filter(([x, y]) => cells.get(at(x, y))?.output !== null && cells.has(at(x, y)))
       : sending;
   if (algorithm === 'relay-bus') expect(last).toHaveLength(1);
-  for (const [x, y] of last) {
+  for (const [x, y] of algorithm === 'columns' ? [] : last) {
     const want =
       to === null ? new Set(['edge']) : algorithm === 'lanes' ? new Set(to.flatMap((r) => coresOf(plan, r, y))) : all;
     expect(follow(cells, at(x, y), 'R', plan.target, used)).toEqual(want);
+  }
+  if (algorithm === 'columns') {
+    const [from, next] = [plan.regions[transport.from ?? 0], plan.regions[to?.[0] ?? 0]];
+    const rows = kept(from.y, from.height, from.skippedRows);
+    const arriving = kept(next.y, next.height, next.skippedRows);
+    for (const [x, y] of sending) {
+      const core = at(x, arriving[rows.indexOf(y)]);
+      const reach = flows.slice(0, -1).flatMap((f) => {
+        const down = cellsOf(plan.routing.flows[f]);
+        return down.get(at(x, y))?.routes[0].startsWith('R') === true
+          ? [follow(down, at(x, y), 'R', plan.target, new Set())]
+          : [];
+      });
+      expect(reach).toEqual([new Set([core])]);
+      const row = coresOf(plan, to?.[0] ?? 0, arriving[rows.indexOf(y)]).filter((c) => c !== core);
+      expect(follow(cells, core, 'R', plan.target, used)).toEqual(new Set(row));
+    }
   }
   const drawn = [...cells].flatMap(([cell, { routes }]) => routes.map((route) => `${cell} ${route}`));
   expect([...used].sort()).toEqual(drawn.sort());
