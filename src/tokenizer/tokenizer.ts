@@ -8,8 +8,10 @@ export interface Tokenizer {
   readonly begin: number | null;
   /** Each of them ends a sequence. */
   readonly ends: readonly number[];
-  /** Ids of a text, with what the tokenizer puts before it (and after it).
-   * @throws Diagnosed `tokenizer/text` when the vocabulary cannot spell the text. */
+  /**
+   * Ids of a text, with what the tokenizer puts before it (and after it).
+   * @throws Diagnosed `tokenizer/text` when the vocabulary cannot spell the text
+   */
   encode(text: string): number[];
   /** Text of ids. Ids that begin or end a sequence have none; an id that is not in the vocabulary is U+FFFD. */
   decode(ids: readonly number[]): string;
