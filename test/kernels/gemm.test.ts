@@ -1,7 +1,7 @@
 /** The SIMD kernels against the plain product of src/ops: the same sums, in f32 instead of double. */
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { KernelMemory } from '../../src/kernels/memory.ts';
 import { fitsCodes, packCodes, packedBytes, packPairs, packPanels } from '../../src/kernels/pack.ts';
 import { dense, gemm, type Matrix, transposed } from '../../src/ops/support/gemm.ts';
@@ -208,6 +208,17 @@ describe('codes', () => {
 });
 
 describe('memory', () => {
+  test('without WebAssembly there is none, and nobody fails', async () => {
+    vi.resetModules();
+    vi.stubGlobal('WebAssembly', undefined);
+    try {
+      const fresh = await import('../../src/kernels/memory.ts');
+      expect(fresh.KernelMemory.open()).toBeUndefined();
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   test('views stay valid when it grows, blocks are reused, and it ends where it is told to', () => {
     const small = KernelMemory.open(2 ** 20);
     if (small === undefined) throw new Error('no SIMD in this engine');
