@@ -37,7 +37,6 @@ function faultsAt(plan: Plan, context: number): string[] {
 }
 
 test.each([
-  ['one region', { target: 'mesh-8x8', context: 64 }],
   ['two sequences, a region each layer', { target: 'mesh-16x16', context: 200, layersPerRegion: 1, batch: 2 }],
 ] as const)('%s: one position more does not fit', async (_, options) => {
   const plan = (await compileTiny('tiny-llama', options)).json();
