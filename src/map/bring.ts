@@ -143,7 +143,7 @@ function pay(s: Draft, v: ValueId, bound: Bound, to: Cut): void {
   const { tensors, options } = s.context;
   const from = tensors[bound.base].layout;
   const axes = from.partial?.axes ?? [];
-  const dim = scatterDim(cutOf(from), axes, to);
+  const dim = allows(options, 'scatter-sums') ? scatterDim(cutOf(from), axes, to) : -1;
   const fits = (other: ValueId): boolean => {
     const base = s.known(other)?.base;
     return base !== undefined && (dim < 0 || sameCut(cutOf(tensors[base].layout), cutOf(from)));
@@ -229,7 +229,7 @@ export function offersOf(s: Draft, op: Op, v: ValueId): Cut[] {
   if (forms.length > 0) return distinct(forms.map((t) => s.cut(t)));
   const { partial } = s.context.tensors[base].layout;
   const cut = s.cut(base);
-  if (partial === null) return [cut];
+  if (partial === null || !allows(s.context.options, 'scatter-sums')) return [cut];
   return distinct([cut, byFeatures([...cut.features, ...partial.axes], cut.tokens)]);
 }
 

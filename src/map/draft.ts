@@ -2,6 +2,7 @@
  * A region program as far as it is made: one state of the layout search. Values are bound to tensors as they lie; what a
  * product owes stays owed until a reader wants it, so that what is owed over the same axes can travel together.
  */
+import { OVERHEAD_SPLITS } from '../cost/constants.ts';
 import type { Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
 import type { Cache, CollectiveOp, Layout, MeshAxis, ProgramOp, T } from '../ir/program.ts';
@@ -43,6 +44,10 @@ const listOf = <V>(link: Link<V> | null): V[] => {
   return out.reverse();
 };
 
+/** What a run of vector operations costs beyond its own work; nothing before the first of them. */
+const overheadLeft = (worked: number): number =>
+  worked > 0 ? Math.max(0, Math.ceil(OVERHEAD_SPLITS.even.compute - worked)) : 0;
+
 type WithoutNode<O> = O extends { readonly node: string } ? Omit<O, 'node'> : never;
 
 export class Draft {
@@ -51,6 +56,8 @@ export class Draft {
   /** Of weights and state, on the fullest core. */
   residentBytes = 0;
   private node = '';
+  /** Work of the vector operations since the last product or collective: they share one overhead. */
+  private run = 0;
   private bound: Map<ValueId, Bound>;
   private norms: Map<ValueId, DeferredNorm>;
   private held: Set<T>;
@@ -70,6 +77,7 @@ export class Draft {
     if (from === undefined) return;
     this.cycles = from.cycles;
     this.residentBytes = from.residentBytes;
+    this.run = from.run;
     this.caches = from.caches;
     this.ops = from.ops;
     this.results = from.results;
@@ -104,7 +112,11 @@ export class Draft {
   emit(op: WithoutNode<ProgramOp>): void {
     const made = { ...op, node: this.node } as ProgramOp;
     this.ops = { value: made, before: this.ops };
-    this.cycles += this.context.price(made);
+    const { cycles, worked, apart } = this.context.price(made);
+    const before = overheadLeft(this.run);
+    if (apart) this.run = 0;
+    this.run += worked;
+    this.cycles += cycles + (worked > 0 ? overheadLeft(this.run) - before : 0);
   }
   collective(
     op: CollectiveOp['op'],
@@ -213,7 +225,9 @@ export class Draft {
       ([v, { x, scaled, stats, paid }]) => `${v}=${of(x)},${of(scaled)},${of(stats)},${of(paid)}`,
     );
     const grids = [...this.grids].map(([v, name]) => `${v}:${name}`);
-    return [values.sort(), norms.sort(), grids.sort(), [this.heldAgain()]].map((part) => part.join(' ')).join(' | ');
+    return [values.sort(), norms.sort(), grids.sort(), [this.heldAgain(), this.run]]
+      .map((part) => part.join(' '))
+      .join(' | ');
   }
 
   /** Weights that a later op reads too: holding them in the same layout costs nothing more. */

@@ -118,44 +118,12 @@ export function layoutsByChoice(context: StageContext, choose: (ways: number) =>
   return programOf(s);
 }
 
-/** Cycles that the ops from each position on take at least, wherever their operands lie: their own compute alone. */
+/** Cycles that the ops from each position on take at least, wherever their operands lie: their products alone. */
 function floorsOf(context: StageContext): number[] {
-  const vector = vectorFloor(context);
   const floors = [0];
-  for (const op of [...context.order].reverse()) {
-    const own = VIEWS.has(op.kind)
-      ? 0
-      : op.kind === 'wafc.linear'
-        ? productFloor(context, op) + (op.inputs.length > 2 ? vector : 0)
-        : op.kind === 'wafc.attention'
-          ? ATTENTION_OPS * vector
-          : vector;
-    floors.unshift(floors[0] + own);
-  }
+  for (const op of [...context.order].reverse())
+    floors.unshift(floors[0] + (op.kind === 'wafc.linear' ? productFloor(context, op) : 0));
   return floors;
-}
-
-/** Ops that are copies, which their neighbours make on their way. */
-const VIEWS: ReadonlySet<string> = new Set([
-  'wafc.slice',
-  'wafc.select',
-  'wafc.concat',
-  'wafc.tokens',
-  'wafc.embedding',
-]);
-/** Keys and values appended, attended to, and finished. */
-const ATTENTION_OPS = 4;
-
-/** The least that a vector operation takes: terms are rounded up one by one, so that of two equal sums one may be 1 more. */
-function vectorFloor(context: StageContext): number {
-  const x = context.sharedTensor('floor', () => ({
-    name: 'floor',
-    role: 'temp',
-    dtype: 'f16',
-    shape: [1, 1],
-    layout: { dims: [[], []], partial: null },
-  }));
-  return Math.max(0, context.price({ op: 'unary', fn: 'neg', x, value: 0, out: x, node: '' }) - 1);
 }
 
 function finished({ found, exact }: Walked, limits: SearchLimits): SearchedProgram {

@@ -3,7 +3,7 @@
  * a few shapes, with SRAM free and with SRAM dear, is a pool of strategies; on any other shape each of them is costed, and
  * those that are beaten in cycles and bytes are left out. The search over regions asks hundreds of shapes.
  */
-import { costProgram } from '../cost/program.ts';
+import { costProgram, totalCost } from '../cost/program.ts';
 import { tileBytes } from '../cost/tile.ts';
 import type { IoRole, RunMode, Stages } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
@@ -32,10 +32,9 @@ export interface Variant {
   readonly residentBytes: number;
 }
 
-/** A program for any shape with the same groups; `keys` name what its ops cost. */
+/** A program for any shape with the same groups. */
 interface Strategy {
   readonly program: RegionProgram;
-  readonly keys: readonly string[];
 }
 
 type Side = Pick<RegionShape, 'width' | 'height'>;
@@ -75,8 +74,9 @@ export class StagePlanner {
     const least = sized.reduce((a, b) => (b.residentBytes < a.residentBytes ? b : a));
     // What no core has room for is not costed, but for the one that needs least: it says what is short.
     const open = sized.filter((s) => s === least || s.residentBytes <= this.input.target.sramBytes);
-    const prices = new Map<string, number>();
-    const all = open.map((s): Variant => ({ ...s, cycles: this.cycles(s, prices) }));
+    const all = open.map(
+      (s): Variant => ({ ...s, cycles: totalCost(costProgram(s.program, this.input.target)).cycles }),
+    );
     const best: Variant[] = [];
     for (const v of all.sort((a, b) => a.cycles - b.cycles || a.residentBytes - b.residentBytes))
       if (v.residentBytes < LESS * (best.at(-1)?.residentBytes ?? Number.POSITIVE_INFINITY)) best.push(v);
@@ -106,23 +106,10 @@ export class StagePlanner {
     return new StageContext({ graph, roles, stage, shape, size: this.size, target, options });
   }
 
-  private sized({ program, keys }: Strategy, shape: RegionShape): Strategy & { readonly residentBytes: number } {
+  private sized({ program }: Strategy, shape: RegionShape): Strategy & { readonly residentBytes: number } {
     const resident = program.tensors.filter(({ role }) => role === 'weight' || role === 'state');
     const residentBytes = resident.reduce((n, t) => n + tileBytes(t, shape), 0);
-    return { program: { ...program, shape }, keys, residentBytes };
-  }
-
-  private cycles({ program, keys }: Strategy, prices: Map<string, number>): number {
-    let cycles = 0;
-    for (const [i, key] of keys.entries()) {
-      let price = prices.get(key);
-      if (price === undefined) {
-        price = costProgram({ ...program, ops: [program.ops[i]] }, this.input.target)[0].cycles;
-        prices.set(key, price);
-      }
-      cycles += price;
-    }
-    return cycles;
+    return { program: { ...program, shape }, residentBytes };
   }
 
   private pool(template: number, groups: number): readonly Strategy[] {
@@ -132,9 +119,8 @@ export class StagePlanner {
     const found = new Map<string, Strategy>();
     for (const { cyclesPerByte, ...side } of this.samples(template, groups)) {
       const { program } = bestLayouts(this.context(template, { ...side, groups }), { width: QUICK, cyclesPerByte });
-      const keys = program.ops.map((op) => costKey(op, program.tensors));
-      const text = keys.join('\n');
-      if (!found.has(text)) found.set(text, { program, keys });
+      const text = program.ops.map((op) => costKey(op, program.tensors)).join('\n');
+      if (!found.has(text)) found.set(text, { program });
     }
     const pool = [...found.values()];
     this.pools.set(key, pool);

@@ -1,5 +1,16 @@
 /** Rewrites that the mapper may use. Each has a name, can be switched off, and is stated with its proof where it is made. */
-export const REWRITES = ['defer-rmsnorm', 'fold-gains', 'fuse-reductions'] as const;
+export const REWRITES = [
+  /** 1/rms commutes with a product: the sum of squares travels in the product's own reduction (deferred.ts). */
+  'defer-rmsnorm',
+  /** What is owed over the same axes travels in one message: Q, K and V; gate and up (bring.ts). */
+  'fuse-reductions',
+  /** Sums commute with additions and scalings: two branches are added before they are paid (rules/elementwise.ts). */
+  'add-owed',
+  /** A sum whose reader wants only parts is scattered, not spread (bring.ts). */
+  'scatter-sums',
+  /** Shares of a softmax are merged inside a group of columns first, so that less crosses the rows (rules/attention.ts). */
+  'merge-inside-first',
+] as const;
 export type Rewrite = (typeof REWRITES)[number];
 
 /** What the mapper may not do. */

@@ -11,6 +11,7 @@ import type { IoRole, Stage } from '../ir/facts.ts';
 import type { Graph, Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
 import {
+  isCollective,
   type Layout,
   type ProgramOp,
   type ProgramTensor,
@@ -43,6 +44,15 @@ export interface StageInput {
   readonly options: MapOptions;
 }
 
+/** Cycles of an op without what its run of vector operations shares. */
+export interface Price {
+  readonly cycles: number;
+  /** Of them, work that a run's overhead already holds; 0 of what is no vector operation. */
+  readonly worked: number;
+  /** Ends a run: a product or a collective. */
+  readonly apart: boolean;
+}
+
 export class StageContext {
   readonly graph: Graph;
   readonly stage: Stage;
@@ -62,7 +72,7 @@ export class StageContext {
   private readonly signatures: number[] = [];
   private readonly signatureOf = new Map<string, number>();
   private readonly shared = new Map<string, T>();
-  private readonly prices = new Map<string, number>();
+  private readonly prices = new Map<string, Price>();
   private readonly inputs = new Map<ValueId, StepInput>();
   private readonly sources = new Map<T, number>();
 
@@ -210,18 +220,22 @@ export class StageContext {
     return this.graph.ops.some((op) => op.inputs.includes(v) && !VIEWS.has(op.kind) && !own.has(op));
   }
 
-  /** Predicted cycles of one op. */
-  price(op: ProgramOp): number {
+  /** Predicted cycles of one op by itself, and its part in a run of vector operations (cost/program.ts). */
+  price(op: ProgramOp): Price {
     const { reads, writes } = usesOf(op);
     let key = `${op.op} ${'fn' in op ? op.fn : ''} ${'axes' in op ? `${op.axes} ${op.combine}` : ''}`;
     for (const t of [...reads, ...writes]) key += ` ${this.signatures[t]}`;
-    let cycles = this.prices.get(key);
-    if (cycles === undefined) {
+    let price = this.prices.get(key);
+    if (price === undefined) {
       const program = { shape: this.shape, tensors: this.tensors, ops: [op] } satisfies Partial<RegionProgram>;
-      cycles = costProgram({ ...EMPTY, ...program }, this.target).reduce((n, c) => n + c.cycles, 0);
-      this.prices.set(key, cycles);
+      const [cost] = costProgram({ ...EMPTY, ...program }, this.target);
+      const term = (what: string): number => cost.terms.find((t) => t.what === what)?.cycles ?? 0;
+      const apart = isCollective(op) ? cost.algorithm !== 'none' : op.op === 'gemv' || op.op === 'attend';
+      const worked = apart ? 0 : term('vector');
+      price = { cycles: cost.cycles - (worked > 0 ? term('software') : 0), worked, apart };
+      this.prices.set(key, price);
     }
-    return cycles;
+    return price;
   }
 
   /** Bytes of the fullest core. */

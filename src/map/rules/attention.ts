@@ -10,6 +10,7 @@ import type { MeshAxis, T } from '../../ir/program.ts';
 import type { Want } from '../bring.ts';
 import { axesText, byFeatures, type Cut, linesOf } from '../cut.ts';
 import type { Draft } from '../draft.ts';
+import { allows } from '../rewrites.ts';
 import type { Way } from '../way.ts';
 
 const HEADS: readonly MeshAxis[] = ['xo'];
@@ -34,7 +35,7 @@ export function attention(s: Draft, op: Op): Way[] {
   const as: Cut = byFeatures(HEADS);
   const wants = op.inputs.slice(0, 3).map((v): Want => ({ v: v as ValueId, as }));
   return SHARES.flatMap((shares) =>
-    mergesOf(shares).map((merges): Way => {
+    mergesOf(shares, allows(context.options, 'merge-inside-first')).map((merges): Way => {
       const how = merges.map(({ axes, scatters }) => `${scatters ? 'scatter' : 'merge'} ${axesText(axes)}`);
       return {
         name: [`positions@${axesText(shares)}`, ...how].join(', '),
@@ -46,9 +47,9 @@ export function attention(s: Draft, op: Op): Way[] {
 }
 
 /** Every order of the lines, each with and without leaving the features in parts. */
-function mergesOf(shares: readonly MeshAxis[]): Merge[][] {
+function mergesOf(shares: readonly MeshAxis[], insideFirst: boolean): Merge[][] {
   const lines = linesOf(shares);
-  const orders = lines.length < 2 ? [lines] : [lines, [...lines].reverse()];
+  const orders = lines.length < 2 || !insideFirst ? [lines] : [lines, [...lines].reverse()];
   return orders.flatMap((order) => {
     let all: Merge[][] = [[]];
     for (const axes of order)

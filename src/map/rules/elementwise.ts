@@ -145,7 +145,7 @@ function unaryWays(s: Draft, op: Op, x: ValueId, chain: Chain): Way[] {
 /** What a value owes when nothing but a sum is left to do; else null. */
 function owedAs(s: Draft, op: Op, v: ValueId): Layout | null {
   if (s.context.graph.constants.has(v) || s.deferred(v) !== undefined) return null;
-  if (!allows(s.context.options, 'fuse-reductions')) return null;
+  if (!allows(s.context.options, 'add-owed')) return null;
   const { base, finish, forms } = s.boundOf(op, v);
   const { layout } = s.context.tensors[base];
   return forms.length === 0 && finish.length === 0 && layout.partial?.combine === 'sum' ? layout : null;

@@ -89,7 +89,7 @@ export function productFloor(context: StageContext, op: Op): number {
       layout: { dims: [kAxes, nAxes], partial: null },
     }));
     const [x, out] = [temp([tokens, shape[0]], kAxes, 'x'), temp([tokens, shape[1]], nAxes, 'out')];
-    return context.price({ op: 'gemv', x, weight, out, node: '' });
+    return context.price({ op: 'gemv', x, weight, out, node: '' }).cycles;
   });
   return Math.min(...costs);
 }
