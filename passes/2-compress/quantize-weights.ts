@@ -89,7 +89,7 @@ export default definePass({
         report({
           code: 'compress/overflow',
           severity: 'warning',
-          node: linear.name,
+          node: linear.node,
           message: `${found.overflowed} weights are beyond the range of f16 and became its largest value`,
         });
       edit.setConstant(weight, made);

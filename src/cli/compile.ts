@@ -104,7 +104,7 @@ function addCompressionOptions(command: Command): void {
     .optionsGroup('Compression:')
     .option(
       '--quantize <format>',
-      'keep, fp16, int8[:row|tensor|gN], int4[:gN][:signed|asym], fp8, mxfp4, mxfp8, mxint8, nvfp4',
+      'keep, fp16, int8[:row|tensor|gN], int4[:gN][:signed|asym], fp8, mxfp4, mxfp8, mxint8, nvfp4, auto (what fits)',
     )
     .option('--algo <name>', 'rtn, mse, hqq, awq, gptq, awq+gptq (default: gptq with --calib, else hqq; int8: rtn)')
     .option('--calib <text>', 'text.txt, data.jsonl, ids.npz, or self[:n=128,len=512,seed=0]: sampled from the model')

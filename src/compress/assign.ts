@@ -33,7 +33,7 @@ export function formatsFor(linears: readonly Linear[], assignment: Assignment): 
   ];
   for (const { pattern } of rules) {
     if (linears.some((linear) => matches(linear, pattern))) continue;
-    const names = linears.slice(0, SHOWN).map(({ name }) => name);
+    const names = linears.slice(0, SHOWN).map(({ node }) => node);
     fail({
       code: 'compress/pattern',
       message: `no layer is called '${pattern}'`,
@@ -44,7 +44,9 @@ export function formatsFor(linears: readonly Linear[], assignment: Assignment): 
   }
   return new Map(
     linears.map((linear) => {
-      const rule = rules.findLast(({ pattern }) => matches(linear, pattern));
+      const rule =
+        rules.findLast(({ pattern }) => pattern === linear.name) ??
+        rules.findLast(({ pattern }) => matches(linear, pattern));
       return [linear.op, rule?.format ?? (linear.isHead ? head : format)];
     }),
   );
@@ -64,12 +66,15 @@ export function readFormat(word: string): Format {
 }
 
 /** A pattern is a part of the name, `*` any text; `/` and `.` are alike, as exporters differ in them. */
-function matches({ name, isHead }: Linear, pattern: string): boolean {
-  if (isHead && pattern === HEAD) return true;
+function matches({ name, node, isHead }: Linear, pattern: string): boolean {
+  return (isHead && pattern === HEAD) || [name, node].some((text) => contains(text, pattern));
+}
+
+function contains(text: string, pattern: string): boolean {
   const parts = dotted(pattern).split('*');
   let at = 0;
   for (const part of parts) {
-    const found = dotted(name).indexOf(part, at);
+    const found = dotted(text).indexOf(part, at);
     if (found < 0) return false;
     at = found + part.length;
   }

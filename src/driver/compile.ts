@@ -40,8 +40,10 @@ import { valuesOf } from '../verify/routed.ts';
 import { verifyRouting } from '../verify/routing.ts';
 import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
+import { chooseFormats } from './auto-formats.ts';
 import {
   algorithmOf,
+  autoSteps,
   calibrationFor,
   compressionSteps,
   gateFor,
@@ -51,7 +53,7 @@ import {
 } from './compression.ts';
 import { COMPRESSION_PASSES, GRAPH_STEPS, pipelineFor } from './pipeline.ts';
 import { writePlainOnnx } from './plain-onnx.ts';
-import { remediesFor, shorterContext } from './remedies.ts';
+import { fits, remediesFor, shorterContext } from './remedies.ts';
 
 /** A context that is chosen, not asked for, is at least this long. */
 const MIN_CONTEXT = 32;
@@ -112,7 +114,17 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     roles: loaded.roles,
   };
   const { compression } = args;
-  const wanted = compressionSteps(compression);
+  const auto =
+    compression.quantize === 'auto'
+      ? chooseFormats(runPasses(start, GRAPH_STEPS, QUIET), (program) => fits(program, goalOf(args)))
+      : undefined;
+  if (auto !== undefined) diagnostics.push(auto.remark);
+  const wanted =
+    auto === undefined
+      ? compressionSteps(compression)
+      : auto.overrides === null
+        ? compressionSteps({ ...compression, quantize: 'int4' })
+        : autoSteps(compression, auto.overrides);
   const steps =
     args.flags.passes === undefined ? pipelineFor(goalOf(args), wanted) : parsePassList(args.flags.passes, PASSES);
   const options = {

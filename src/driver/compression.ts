@@ -25,7 +25,7 @@ const FEW_TOKENS = 2000;
 /** The passes that compression options ask for, in order. @throws Diagnosed for words that are none. */
 export function compressionSteps(args: CompressionArguments): readonly Step[] {
   const { quantize } = args;
-  if (quantize === undefined || quantize === 'keep') return [];
+  if (quantize === undefined || quantize === 'keep' || quantize === 'auto') return [];
   const format = readFormat(quantize);
   const algorithm = algorithmOf(args);
   const isNarrow = format.kind === 'integer' && format.bits < 8;
@@ -42,13 +42,24 @@ export function compressionSteps(args: CompressionArguments): readonly Step[] {
   ];
 }
 
+/** The steps of `--quantize auto`: formats by layer. */
+export function autoSteps(args: CompressionArguments, formats: readonly string[]): readonly Step[] {
+  if (formats.length === 0 && args.override.length === 0) return [];
+  const rules = { format: 'keep', head: 'keep', overrides: [...formats, ...args.override], exclude: args.exclude };
+  const algorithm = algorithmOf({ ...args, quantize: 'int4' });
+  return [
+    ...(algorithm.includes('awq') ? [step(scaleInputs, rules)] : []),
+    step(quantizeWeights, { ...rules, algorithm }),
+  ];
+}
+
 /** By default: gptq with a text, hqq without; nearest for 8 bits and for formats that have no search. */
 export function algorithmOf({ quantize = 'keep', algo, calib }: CompressionArguments): Algorithm {
   if (algo !== undefined) {
     if (isAlgorithm(algo)) return algo;
     return fail({ code: 'compress/algorithm', message: `'${algo}' is none of ${ALGORITHMS.join(', ')}` });
   }
-  const format = readFormat(quantize);
+  const format = readFormat(quantize === 'auto' ? 'int4' : quantize);
   if (format.kind !== 'integer' || format.bits === 8) return 'rtn';
   return calib === undefined ? 'hqq' : 'gptq';
 }

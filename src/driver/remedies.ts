@@ -8,7 +8,7 @@ import { formatInteger } from '../util/format.ts';
 import { BIND_STEP, planSteps } from './pipeline.ts';
 
 /** Whether the lifted program can be planned: has regions, and these have their place. */
-function fits(program: Program, goal: SearchGoal): boolean {
+export function fits(program: Program, goal: SearchGoal): boolean {
   try {
     runPasses(program, [BIND_STEP, ...planSteps(goal).slice(0, 3)], QUIET);
     return true;

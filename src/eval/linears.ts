@@ -6,8 +6,10 @@ import type { OpId, ValueId } from '../ir/ids.ts';
 export interface Linear {
   /** Index into the graph's ops. */
   readonly op: OpId;
-  /** ONNX node it came from. */
+  /** Name of its output: unique in the graph. */
   readonly name: string;
+  /** ONNX node it came from; parts of a fused projection share one. */
+  readonly node: string;
   readonly x: ValueId;
   readonly weight: ValueId;
   /** [inputs, outputs]. */
@@ -30,7 +32,20 @@ export function linearsOf(graph: Graph): Linear[] {
     if (op.kind !== 'wafc.linear' || x === null || weight === null || out === null || constant === undefined) return [];
     const isHead = reachesOnly(graph, uses, out, 'output');
     const feedsScores = reachesOnly(graph, uses, out, 'scores');
-    return [{ op: index as OpId, name: op.origin.node, x, weight, constant, bias, out, isHead, feedsScores }];
+    return [
+      {
+        op: index as OpId,
+        name: graph.names[out],
+        node: op.origin.node,
+        x,
+        weight,
+        constant,
+        bias,
+        out,
+        isHead,
+        feedsScores,
+      },
+    ];
   });
 }
 

@@ -87,7 +87,8 @@ export interface Report {
     readonly sparsity: number | null;
     readonly bitsPerWeight: number;
     readonly sqnrDb: null;
-    readonly perplexity: null;
+    /** As --eval measured it when the plan was made; null without. */
+    readonly perplexity: { readonly dense: number; readonly compressed: number; readonly text: string } | null;
   };
   readonly shortfall: null;
 }
@@ -141,7 +142,7 @@ export function buildReport(plan: Plan): Report {
       sparsity: sparsityOf(plan),
       bitsPerWeight: bitsPerWeight(plan),
       sqnrDb: null,
-      perplexity: null,
+      perplexity: measuredPerplexity(plan),
     },
     shortfall: null,
   };
@@ -198,4 +199,16 @@ function bitsPerWeight({ stages }: Plan): number {
   const weights = stages.flatMap((s) => s.weights);
   const elements = weights.reduce((n, w) => n + elementCount(w.shape), 0);
   return elements === 0 ? 0 : weights.reduce((n, w) => n + w.bytes * 8, 0) / elements;
+}
+
+/** What the plan's options say of a measurement at compile time. */
+function measuredPerplexity({ options }: Plan): Report['compression']['perplexity'] {
+  const { compression } = options;
+  if (typeof compression !== 'object' || compression === null || !('measured' in compression)) return null;
+  const { measured } = compression;
+  if (typeof measured !== 'object' || measured === null) return null;
+  if (!('dense' in measured && 'compressed' in measured && 'text' in measured)) return null;
+  const { dense, compressed, text } = measured;
+  if (typeof dense !== 'number' || typeof compressed !== 'number' || typeof text !== 'string') return null;
+  return { dense, compressed, text };
 }

@@ -7,6 +7,11 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'An algorithm of quantization was asked for by a name that none has.',
     fix: 'Take one of those that the message lists.',
   },
+  'compress/auto': {
+    title: 'which formats --quantize auto has chosen',
+    why: 'Wider formats are more accurate and take more of each core. Layers of one role got the widest format with which the planner still found a plan.',
+    fix: 'Nothing is wrong. --override LAYER=FORMAT decides for a layer.',
+  },
   'compress/few-tokens': {
     title: 'the calibration text is short',
     why: 'Second moments of inputs are estimated from the tokens of the text; few tokens make poor estimates.',
