@@ -53,10 +53,10 @@ export function chooseFormats(lifted: Program, fits: (program: Program) => boole
     if (fits(at(wider))) rungs[next]++;
     else blocked.add(next);
   }
-  const counts = LADDER.map((word, rung) => {
+  const counts = LADDER.flatMap((word, rung) => {
     const layers = roles.reduce((n, { linears }, r) => n + (rungs[r] === rung ? linears.length : 0), 0);
     return layers === 0 ? [] : [`${layers} layers ${word}`];
-  }).flat();
+  });
   const bytes = roles.reduce((n, { costs }, r) => n + costs[rungs[r]].bytes, 0);
   return {
     overrides: overridesOf(roles, rungs),
