@@ -18,6 +18,7 @@ export class InputStatistics {
   /** Tokens seen. */
   count = 0;
   readonly sum: Float64Array;
+  readonly squares: Float64Array;
   readonly absSum: Float64Array;
   readonly absMax: Float64Array;
   /** X^T X, row-major, where wanted. */
@@ -31,6 +32,7 @@ export class InputStatistics {
     this.columns = columns;
     this.expected = expected;
     this.sum = new Float64Array(columns);
+    this.squares = new Float64Array(columns);
     this.absSum = new Float64Array(columns);
     this.absMax = new Float64Array(columns);
     if (wanted.moments) this.moments = new Float64Array(columns * columns);
@@ -46,6 +48,7 @@ export class InputStatistics {
         const x = data[at + i];
         const size = x < 0 ? -x : x;
         this.sum[i] += x;
+        this.squares[i] += x * x;
         this.absSum[i] += size;
         if (size > this.absMax[i]) this.absMax[i] = size;
       }

@@ -6,6 +6,8 @@ import { countOutliers, magnitudeScores, owlSparsities, wandaScores } from '../.
 import { selectMask, type Structure } from '../../src/compress/prune/select.ts';
 import { sparseGpt } from '../../src/compress/prune/sparsegpt.ts';
 import { randomStream } from '../../src/util/rng.ts';
+import { prepareMoments } from '../../src/compress/compensate.ts';
+import { inputMoments, normalMatrix, outputError } from './support.ts';
 
 const part = (n: number, parts: number, i: number): number => Math.floor((i * n) / parts);
 
@@ -117,107 +119,58 @@ test('OWL: layers with outliers keep more, the mean stays', () => {
 });
 
 describe('SparseGPT', () => {
-  const [rows, cols] = [6, 24];
-  const random = randomStream(11, 'sparsegpt');
-  const weights = Float32Array.from({ length: rows * cols }, () => random() - 0.5);
-  /** Second moments of correlated inputs. */
-  const moments = momentsOf(
-    Array.from({ length: 96 }, () => {
-      const shared = random() - 0.5;
-      return Array.from({ length: cols }, () => random() - 0.5 + shared);
-    }),
-  );
-  const factor = upperFactorOfInverse(moments, cols);
-  const loss = (found: Float32Array): number => {
-    let sum = 0;
-    for (let r = 0; r < rows; r++)
-      for (let a = 0; a < cols; a++)
-        for (let b = 0; b < cols; b++) {
-          const [x, y] = [r * cols + a, r * cols + b];
-          sum += (found[x] - weights[x]) * moments[a * cols + b] * (found[y] - weights[y]);
-        }
-    return sum;
+  const [rows, columns] = [6, 24];
+  const matrix = normalMatrix(rows, columns);
+  const moments = inputMoments(columns, 96);
+  const loss = (values: Float32Array): number => outputError(matrix, values, moments);
+  const run = (structure: Structure, block: number, quantize?: (v: Float64Array) => void): Float32Array => {
+    const prepared = prepareMoments(moments, columns, { actOrder: false, damp: 0, block });
+    return sparseGpt(matrix, prepared, quantize === undefined ? { structure } : { structure, quantize });
   };
-  const run = (s: Structure, blockColumns: number, quantize?: (v: Float32Array, c: number) => void) => {
-    const found = weights.slice();
-    const options = { rows, cols, factor, structure: s, blockColumns, ...(quantize ? { quantize } : {}) };
-    return { found, mask: sparseGpt(found, options) };
-  };
+  const masked = (values: Float32Array): Float32Array => matrix.values.map((w, i) => (values[i] === 0 ? 0 : w));
   const tile: Structure = { kind: 'tile', sparsity: 0.5, rowParts: 2, colParts: 2 };
 
-  test('loses less than dropping the same weights', () => {
-    for (const s of [tile, { kind: 'layer', sparsity: 0.5 }, { kind: 'n:m', keep: 2, of: 4 }] as const) {
-      const { found, mask } = run(s, 8);
-      expect(mask.filter((m) => m === 0).length).toBe((rows * cols) / 2);
-      for (const [i, m] of mask.entries()) if (m === 0) expect(found[i]).toBe(0);
-      expect(loss(found)).toBeLessThan(loss(applyMask(weights.slice(), mask)));
-    }
+  test.each<Structure>([
+    tile,
+    { kind: 'layer', sparsity: 0.5 },
+    { kind: 'row', sparsity: 0.5 },
+    { kind: 'n:m', keep: 2, of: 4 },
+  ])('$kind: loses less than dropping the same weights', (structure) => {
+    const found = run(structure, 8);
+    expect(found.filter((w) => w === 0).length).toBe((rows * columns) / 2);
+    expect(loss(found)).toBeLessThan(loss(masked(found)));
   });
 
-  test('blocks of columns change nothing but roundings', () => {
-    const whole = run(tile, cols).found;
-    for (const blockColumns of [1, 5, 8])
-      for (const [i, w] of run(tile, blockColumns).found.entries()) expect(w).toBeCloseTo(whole[i], 5);
+  test('n:m keeps n of every m', () => {
+    const found = run({ kind: 'n:m', keep: 1, of: 4 }, 8);
+    for (let at = 0; at < found.length; at += 4) expect(found.slice(at, at + 4).filter((w) => w !== 0)).toHaveLength(1);
+    const prepared = prepareMoments(moments, columns, { actOrder: true, damp: 0.01, block: 8 });
+    expect(() => sparseGpt(matrix, prepared, { structure: { kind: 'n:m', keep: 2, of: 4 } })).toThrow(RangeError);
+  });
+
+  test('blocks of columns change nothing but roundings when the mask is given', () => {
+    const whole = run(tile, columns);
+    for (const block of [1, 5, 8]) for (const [i, w] of run(tile, block).entries()) expect(w).toBeCloseTo(whole[i], 4);
   });
 
   test('without correlation nothing is made up for', () => {
-    const identity = new Float64Array(cols * cols);
-    for (let i = 0; i < cols; i++) identity[i * cols + i] = 1;
-    const found = weights.slice();
-    const mask = sparseGpt(found, {
-      rows,
-      cols,
-      factor: identity,
-      structure: { kind: 'layer', sparsity: 0.5 },
-      blockColumns: cols,
-    });
-    expect([...found]).toEqual([...applyMask(weights.slice(), mask)]);
-    expect([...mask]).toEqual([
-      ...selectMask(magnitudeScores(weights), { rows, cols }, { kind: 'layer', sparsity: 0.5 }),
-    ]);
+    const identity = new Float64Array(columns * columns);
+    for (let i = 0; i < columns; i++) identity[i * columns + i] = 1;
+    const prepared = prepareMoments(identity, columns, { actOrder: false, damp: 0, block: columns });
+    const structure: Structure = { kind: 'layer', sparsity: 0.5 };
+    const mask = selectMask(magnitudeScores(matrix.values), { rows, cols: columns }, structure);
+    expect([...sparseGpt(matrix, prepared, { structure })]).toEqual([...applyMask(matrix.values.slice(), mask)]);
   });
 
-  test('quantized in the same sweep: on the grid, and better than rounding afterwards', () => {
-    const step = 0.125;
-    const grid = (v: Float32Array): void => {
-      for (let i = 0; i < v.length; i++) v[i] = Math.round(v[i] / step) * step;
+  test('rounded in the same sweep: on the grid, and better than rounding afterwards', () => {
+    const step = 1 / 128;
+    const onGrid = (values: Float64Array | Float32Array): void => {
+      for (let i = 0; i < values.length; i++) values[i] = Math.round(values[i] / step) * step;
     };
-    const { found } = run(tile, 8, grid);
+    const found = run(tile, 8, onGrid);
     for (const w of found) expect(w / step).toBe(Math.round(w / step));
-    const after = run(tile, 8).found;
-    grid(after);
+    const after = run(tile, 8);
+    onGrid(after);
     expect(loss(found)).toBeLessThan(loss(after));
   });
 });
-
-function momentsOf(tokens: readonly (readonly number[])[]): Float64Array {
-  const cols = tokens[0].length;
-  const h = new Float64Array(cols * cols);
-  for (const x of tokens)
-    for (let a = 0; a < cols; a++) for (let b = 0; b < cols; b++) h[a * cols + b] += (2 * x[a] * x[b]) / tokens.length;
-  return h;
-}
-
-/** U of H⁻¹ = UᵀU: by Gauss-Jordan, then Cholesky, as the textbook has them. */
-function upperFactorOfInverse(h: Float64Array, n: number): Float64Array {
-  const a = Array.from({ length: n }, (_, i) =>
-    Array.from({ length: 2 * n }, (__, j) => (j < n ? h[i * n + j] : j - n === i ? 1 : 0)),
-  );
-  for (let p = 0; p < n; p++) {
-    const d = a[p][p];
-    a[p] = a[p].map((v) => v / d);
-    for (let r = 0; r < n; r++) {
-      if (r === p) continue;
-      const f = a[r][p];
-      a[r] = a[r].map((v, j) => v - f * a[p][j]);
-    }
-  }
-  const u = new Float64Array(n * n);
-  for (let i = 0; i < n; i++)
-    for (let j = i; j < n; j++) {
-      let sum = a[i][n + j];
-      for (let k = 0; k < i; k++) sum -= u[k * n + i] * u[k * n + j];
-      u[i * n + j] = i === j ? Math.sqrt(sum) : sum / u[i * n + i];
-    }
-  return u;
-}

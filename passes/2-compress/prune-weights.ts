@@ -1,0 +1,172 @@
+/**
+ * prune-weights: weights of linear layers that do least become zero.
+ *
+ * Before  wafc.linear with dense weights.
+ * After   the same ops and shapes; a share of the weights of each layer are exact zeros, which every later pass keeps. `sparsegpt` changes
+ *         the weights that stay, so that they make up for the others.
+ * Skips   quantized weights (prune before quantizing); the layer that gives the logits; layers of `exclude`.
+ *
+ * Methods that look at inputs walk the calibration windows through the model once; each layer sees what the pruned layers before it give.
+ * With `owl`, a first walk over the dense model measures the outliers of every block of layers, and blocks that have more keep more.
+ */
+import { formatsFor } from '../../src/compress/assign.ts';
+import { denseWeight, matrixOf } from '../../src/compress/constant.ts';
+import { KEEP } from '../../src/compress/format.ts';
+import {
+  isPruner,
+  type InputsSeen,
+  PRUNERS,
+  type Pruning,
+  pruneMatrix,
+  structureFor,
+} from '../../src/compress/prune/method.ts';
+import { countOutliers, type OutlierCount, owlSparsities, wandaScores } from '../../src/compress/prune/scores.ts';
+import { Moments } from '../../src/compress/weights.ts';
+import { fail } from '../../src/diag/diagnostic.ts';
+import { type Linear, linearsOf } from '../../src/eval/linears.ts';
+import type { InputStatistics } from '../../src/eval/statistics.ts';
+import { walkModel, type Wave, wavesOf } from '../../src/eval/walk.ts';
+import { type Constant, isQuantized } from '../../src/ir/constant.ts';
+import type { Graph } from '../../src/ir/graph.ts';
+import type { OpId } from '../../src/ir/ids.ts';
+import type { Program } from '../../src/ir/facts.ts';
+import { definePass } from '../../src/pass/pass.ts';
+
+const OPTIONS: {
+  readonly method: string;
+  readonly structure: 'layer' | 'row' | 'tile' | 'n:m';
+  readonly sparsity: number;
+  readonly keep: number;
+  readonly of: number;
+  readonly tile: number;
+  readonly exclude: readonly string[];
+  readonly owl: boolean;
+  readonly owlThreshold: number;
+  readonly owlSpread: number;
+  readonly damp: number;
+  readonly block: number;
+} = {
+  method: 'wanda',
+  structure: 'row',
+  sparsity: 0.5,
+  keep: 2,
+  of: 4,
+  tile: 16,
+  exclude: [],
+  owl: false,
+  owlThreshold: 5,
+  owlSpread: 0.08,
+  damp: 0.01,
+  block: 128,
+};
+
+export default definePass({
+  name: 'prune-weights',
+  summary: 'make the weights of linear layers zero that do least',
+  requires: [],
+  provides: [],
+  preserves: [],
+  numerics: 'lossy',
+  options: OPTIONS,
+  run(program, { options, edit: begin, count }) {
+    const { graph, calibration } = program;
+    const { method, structure, damp, block, owl } = options;
+    if (!isPruner(method))
+      return fail({ code: 'compress/algorithm', message: `'${method}' is none of ${PRUNERS.join(', ')}` });
+    if (calibration === undefined && (method !== 'magnitude' || owl))
+      return fail({
+        code: 'compress/no-calibration',
+        message: `${owl ? 'owl' : method} needs inputs to look at`,
+        notes: ['give a text with --calib, or prune by magnitude'],
+      });
+    const pruning: Pruning = { ...options, method };
+    const left = leftAlone(graph, options.exclude);
+    const wanted = (linear: Linear): boolean => !left.has(linear.op);
+    const sparsities = owl && calibration !== undefined ? owlByOp(program, calibration, options, wanted) : undefined;
+    const edit = begin(graph);
+    const done = new Map<Constant, Constant>();
+    const prune = ({ op, constant, weight }: Linear, inputs: InputsSeen | undefined): void => {
+      if (done.has(constant)) return;
+      const matrix = matrixOf(constant);
+      const sets = structureFor(pruning, sparsities?.get(op) ?? options.sparsity, matrix);
+      const values = pruneMatrix(matrix, method, sets, inputs);
+      const made = denseWeight(graph.names[weight], { ...matrix, values }, constant.dtype);
+      edit.setConstant(weight, made);
+      done.set(constant, made);
+      count('matrices');
+      count('weights', values.length);
+      count(
+        'zeros',
+        values.reduce((n, w) => n + (w === 0 ? 1 : 0), 0),
+      );
+    };
+    if (method === 'magnitude' || calibration === undefined) {
+      for (const linear of linearsOf(graph)) if (wanted(linear)) prune(linear, undefined);
+      return { ...program, graph: edit.finish() };
+    }
+    // Runs of columns need them in their order; by falling moment is better for all else.
+    const order = { actOrder: structure !== 'n:m', damp, block };
+    walkModel(program, calibration, {
+      wanted: ({ linears }) => (linears.some(wanted) ? { moments: method === 'sparsegpt', sample: false } : undefined),
+      visit: ({ linears }, { squares, moments, columns }) => {
+        const inputs = { squares, moments: moments && new Moments(moments, columns, order) };
+        for (const linear of linears) if (wanted(linear)) prune(linear, inputs);
+        return done;
+      },
+    });
+    return { ...program, graph: edit.finish() };
+  },
+});
+
+/** Layers that stay dense: quantized ones, the one that gives the logits, and those that the user names. */
+function leftAlone(graph: Graph, exclude: readonly string[]): Set<OpId> {
+  const linears = linearsOf(graph);
+  const half = { kind: 'half' } as const;
+  const formats = formatsFor(linears, { format: half, head: KEEP, overrides: [], exclude });
+  return new Set(
+    linears.filter((l) => isQuantized(l.constant) || formats.get(l.op)?.kind === 'keep').map(({ op }) => op),
+  );
+}
+
+/** Waves by block of layers: queries and keys begin one. */
+function blocksOf(graph: Graph): Map<Wave['x'], number> {
+  let block = 0;
+  return new Map(
+    wavesOf(graph).map(({ x, linears }, i) => {
+      if (i > 0 && linears.some(({ feedsScores }) => feedsScores)) block++;
+      return [x, block];
+    }),
+  );
+}
+
+/** Sparsity by layer, from the outliers of each block in the dense model (OWL). */
+function owlByOp(
+  program: Program,
+  calibration: readonly Int32Array[],
+  { sparsity, owlThreshold, owlSpread }: typeof OPTIONS,
+  wanted: (linear: Linear) => boolean,
+): Map<OpId, number> {
+  const blocks = blocksOf(program.graph);
+  const counts: { above: number; of: number }[] = [];
+  const ops = new Map<OpId, number>();
+  walkModel(program, calibration, {
+    wanted: ({ linears }) => (linears.some(wanted) ? { moments: false, sample: false } : undefined),
+    visit: ({ x, linears }, { squares }: InputStatistics) => {
+      const block = blocks.get(x) ?? 0;
+      const norms = Array.from(squares, Math.sqrt);
+      for (const { op, constant } of linears.filter(wanted)) {
+        const { values, rows, columns } = matrixOf(constant);
+        const scores = wandaScores(values, { rows, cols: columns }, norms);
+        const { above, of } = countOutliers([scores], owlThreshold);
+        counts[block] ??= { above: 0, of: 0 };
+        counts[block].above += above;
+        counts[block].of += of;
+        ops.set(op, block);
+      }
+      return new Map();
+    },
+  });
+  const layers: OutlierCount[] = [...counts.keys()].map((b) => counts[b] ?? { above: 0, of: 0 });
+  const found = owlSparsities(layers, sparsity, owlSpread);
+  return new Map([...ops].map(([op, block]) => [op, found[block]]));
+}

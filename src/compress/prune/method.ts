@@ -1,0 +1,70 @@
+/** One matrix, one way of pruning; and the words of the command line for both. */
+import type { Matrix } from '../matrix.ts';
+import type { Moments } from '../weights.ts';
+import { applyMask } from './apply.ts';
+import { magnitudeScores, wandaScores } from './scores.ts';
+import { selectMask, type Structure } from './select.ts';
+import { sparseGpt } from './sparsegpt.ts';
+
+/**
+ * Which weights go. `magnitude`: the smallest; `wanda`: the smallest by weight times size of input; `sparsegpt`: those whose loss the others
+ * can make up for best, which they then do.
+ */
+export const PRUNERS = ['magnitude', 'wanda', 'sparsegpt'] as const;
+export type Pruner = (typeof PRUNERS)[number];
+
+export const isPruner = (word: string): word is Pruner => PRUNERS.some((known) => known === word);
+
+/** What is said of a model: a share, or `keep` of every `of`. */
+export interface Pruning {
+  readonly method: Pruner;
+  readonly structure: 'layer' | 'row' | 'tile' | 'n:m';
+  /** Share of the weights that go; for `n:m` it follows from `keep` and `of`. */
+  readonly sparsity: number;
+  readonly keep: number;
+  readonly of: number;
+  /** Rows and columns of the blocks that lose equally many, for `tile`. */
+  readonly tile: number;
+}
+
+/** Sets of a matrix that lose the same share. */
+export function structureFor({ structure, keep, of, tile }: Pruning, sparsity: number, matrix: Matrix): Structure {
+  switch (structure) {
+    case 'layer':
+    case 'row':
+      return { kind: structure, sparsity };
+    case 'n:m':
+      return { kind: 'n:m', keep, of };
+    case 'tile':
+      return {
+        kind: 'tile',
+        sparsity,
+        rowParts: Math.ceil(matrix.rows / tile),
+        colParts: Math.ceil(matrix.columns / tile),
+      };
+  }
+}
+
+/** What a method looks at of the inputs of a matrix. */
+export interface InputsSeen {
+  /** Sum of squares by input. */
+  readonly squares: Float64Array;
+  readonly moments: Moments | undefined;
+}
+
+/** The values of a matrix after pruning, [rows, columns]. @throws RangeError when the method needs inputs and there are none */
+export function pruneMatrix(
+  matrix: Matrix,
+  method: Pruner,
+  structure: Structure,
+  inputs: InputsSeen | undefined,
+): Float32Array {
+  const extents = { rows: matrix.rows, cols: matrix.columns };
+  const masked = (scores: Float32Array): Float32Array =>
+    applyMask(matrix.values.slice(), selectMask(scores, extents, structure));
+  if (method === 'magnitude') return masked(magnitudeScores(matrix.values));
+  if (inputs === undefined) throw new RangeError(`${method} needs the inputs of the matrix`);
+  if (method === 'wanda') return masked(wandaScores(matrix.values, extents, Array.from(inputs.squares, Math.sqrt)));
+  if (inputs.moments === undefined) throw new RangeError(`${method} needs the moments of the inputs`);
+  return sparseGpt(matrix, inputs.moments.prepared(), { structure });
+}
