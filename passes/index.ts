@@ -12,6 +12,7 @@ import inlineBranches from './1-graph/inline-branches.ts';
 import liftTokens from './1-graph/lift-tokens.ts';
 import ropeHalves from './1-graph/rope-halves.ts';
 import splitLinears from './1-graph/split-linears.ts';
+import pruneWeights from './2-compress/prune-weights.ts';
 import quantizeWeights from './2-compress/quantize-weights.ts';
 import scaleInputs from './2-compress/scale-inputs.ts';
 import bindLengths from './3-partition/bind-lengths.ts';
@@ -36,6 +37,7 @@ export const PASSES: PassRegistry = [
   ropeHalves,
   deadCode,
   scaleInputs,
+  pruneWeights,
   quantizeWeights,
   bindLengths,
   splitStages,

@@ -54,7 +54,9 @@ export function gptq(matrix: Matrix, format: IntegerFormat, prepared: Prepared, 
         }
         for (let row = 0; row < rows; row++) {
           const at = place(row, column);
-          const q = encode(weights[row], scales[at], zeros[at], range);
+          // A weight that is exactly 0 was pruned: it takes up no errors.
+          const weight = values[row * columns + column] === 0 ? 0 : weights[row];
+          const q = encode(weight, scales[at], zeros[at], range);
           codes[row * columns + column] = q;
           out[row] = Math.fround((q - zeros[at]) * scales[at]);
         }

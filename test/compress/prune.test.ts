@@ -7,6 +7,8 @@ import { selectMask, type Structure } from '../../src/compress/prune/select.ts';
 import { sparseGpt } from '../../src/compress/prune/sparsegpt.ts';
 import { randomStream } from '../../src/util/rng.ts';
 import { prepareMoments } from '../../src/compress/compensate.ts';
+import { gptq } from '../../src/compress/gptq.ts';
+import { dequantizeMatrix } from '../../src/compress/matrix.ts';
 import { inputMoments, normalMatrix, outputError } from './support.ts';
 
 const part = (n: number, parts: number, i: number): number => Math.floor((i * n) / parts);
@@ -118,10 +120,23 @@ test('OWL: layers with outliers keep more, the mean stays', () => {
   expect(owlSparsities([counts[0], counts[0]], 0.5, 0.08)).toEqual([0.5, 0.5]);
 });
 
+test.each(['symmetric', 'signed', 'asymmetric'] as const)(
+  'GPTQ on a %s grid leaves what was pruned at zero',
+  (grid) => {
+    const matrix = normalMatrix(6, 24);
+    const mask = selectMask(magnitudeScores(matrix.values), { rows: 6, cols: 24 }, { kind: 'row', sparsity: 0.5 });
+    const pruned = { ...matrix, values: applyMask(matrix.values.slice(), mask) };
+    const format = { kind: 'integer', bits: 4, grid, group: 8 } as const;
+    const { quantized } = gptq(pruned, format, prepareMoments(inputMoments(24, 96), 24));
+    const found = dequantizeMatrix(quantized);
+    for (const [i, stays] of mask.entries()) if (stays === 0) expect(found[i] === 0).toBe(true);
+  },
+);
+
 describe('SparseGPT', () => {
-  const [rows, columns] = [6, 24];
+  const [rows, columns] = [24, 48];
   const matrix = normalMatrix(rows, columns);
-  const moments = inputMoments(columns, 96);
+  const moments = inputMoments(columns, 192);
   const loss = (values: Float32Array): number => outputError(matrix, values, moments);
   const run = (structure: Structure, block: number, quantize?: (v: Float64Array) => void): Float32Array => {
     const prepared = prepareMoments(moments, columns, { actOrder: false, damp: 0, block });

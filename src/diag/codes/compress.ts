@@ -29,7 +29,7 @@ export const COMPRESS_CODES: CodeTable = {
   },
   'compress/no-calibration': {
     title: 'an algorithm needs a text to look at',
-    why: 'AWQ, GPTQ, SmoothQuant and bias correction look at what comes into each layer, and there was nothing to run the model on.',
+    why: 'AWQ, GPTQ, SmoothQuant, bias correction, Wanda and SparseGPT look at what comes into each layer, and there was nothing to run the model on.',
     fix: 'Give --calib a text, or take an algorithm that needs none: --algo hqq.',
   },
   'compress/overflow': {
