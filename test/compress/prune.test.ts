@@ -48,7 +48,7 @@ function setsOf(rows: number, cols: number, s: Structure): { set: number[]; drop
 }
 
 const sparsity = fc.double({ min: 0, max: 1, noNaN: true });
-const structure: fc.Arbitrary<Structure> = fc.oneof(
+const anyStructure: fc.Arbitrary<Structure> = fc.oneof(
   fc.record({ kind: fc.constant('layer' as const), sparsity }),
   fc.record({ kind: fc.constant('row' as const), sparsity }),
   fc.record({
@@ -69,7 +69,7 @@ test('the lowest of every set go, first ones first among equals', () => {
     fc.property(
       fc.integer({ min: 1, max: 9 }),
       fc.integer({ min: 1, max: 9 }),
-      structure,
+      anyStructure,
       fc.infiniteStream(score),
       (rows, cols, s, stream) => {
         const scores = Float32Array.from({ length: rows * cols }, () => stream.next().value);
