@@ -149,11 +149,6 @@ export class KernelMemory {
     }
   }
 
-  /** Bytes in use or kept for reuse. */
-  get bytes(): number {
-    return this.end;
-  }
-
   /** A block of zeros or of old content, or undefined when the memory is full. */
   take(bytes: number): Block | undefined {
     const size = Math.ceil((bytes + SLACK) / ALIGN) * ALIGN;

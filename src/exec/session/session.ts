@@ -353,7 +353,7 @@ export class Session {
 }
 
 /** Constants of more elements are not kept in memory unless a kernel computes with them where they are. */
-export const KEPT_ELEMENTS = 2 ** 20;
+const KEPT_ELEMENTS = 2 ** 20;
 
 function noBodies(): never {
   throw new Error('no op runs a body while it is planned');

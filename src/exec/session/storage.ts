@@ -1,6 +1,6 @@
 /**
  * Where activations live. Slots whose lives do not overlap share a storage; it grows to the largest of them, and stays from
- * call to call. f32 is kept in kernel memory while there is room, so that products read and write it in place.
+ * call to call. Floats of at most 32 bits are kept in kernel memory while there is room, so that products read and write it in place.
  */
 import type { DType } from '../../ir/types.ts';
 import type { Block, KernelMemory } from '../../kernels/memory.ts';
@@ -18,9 +18,6 @@ export interface Storage {
 
 export const emptyStorage = (dtype: DType): Storage => ({ dtype, users: [], block: null, whole: allocate(dtype, 0) });
 
-/** Held as Float32Array in a {@link KernelMemory}: every float of at most 32 bits. */
-export const inKernelMemory = (data: TensorData): boolean => data instanceof Float32Array;
-
 /** The first `count` elements; when the storage grows, everybody else who uses it is planned anew. */
 export function reserve(
   storage: Storage,
@@ -33,7 +30,7 @@ export function reserve(
     const room = whole.length === 0 ? count : Math.max(count, Math.ceil(whole.length * 1.5));
     if (storage.block !== null) memory?.give(storage.block);
     storage.block = null;
-    const block = memory !== undefined && inKernelMemory(whole) ? memory.take(room * 4) : undefined;
+    const block = memory !== undefined && whole instanceof Float32Array ? memory.take(room * 4) : undefined;
     if (memory !== undefined && block !== undefined) {
       storage.block = block;
       storage.whole = memory.f32(block.at, room);
