@@ -196,7 +196,7 @@ describe('arguments', () => {
   test('verify', async () => {
     const text = 'verify plan --model m.onnx --against onnxruntime --seed 3 --tokens 16 --generate 4 --input in.npz';
     expect((await run(text.split(' '))).verified).toEqual([
-      { plan: 'plan', model: 'm.onnx', against: 'onnxruntime', seed: 3, tokens: 16, generate: 4, input: 'in.npz' },
+      { plan: 'plan', model: 'm.onnx', against: 'onnxruntime', seed: 3, tokens: 16, generate: 4, input: ['in.npz'] },
     ]);
     expect((await run(['verify', 'plan'])).verified).toEqual([{ plan: 'plan', seed: 0 }]);
   });
