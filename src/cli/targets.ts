@@ -14,12 +14,40 @@ export function targetsCommand(
   const command = new Command('targets')
     .summary('list the machines')
     .description('List the targets, or show one with the source of every number.')
-    .argument('[name]', 'a target, or a target file');
-  withExamples(command, ['wafc targets', 'wafc targets wse3', 'wafc targets my-wafer.json --json']);
-  return command.action((name: string | undefined) =>
-    run(() => (name === undefined ? all(targets.list()) : one(targets.load(name))), command),
+    .argument('[name]', 'a target, or a target file')
+    .option(
+      '--check',
+      'only say whether it holds: all findings, or that there are none; without a name, of all targets',
+    );
+  withExamples(command, [
+    'wafc targets',
+    'wafc targets wse3',
+    'wafc targets my-wafer.json --json',
+    'wafc targets my-wafer.json --check',
+  ]);
+  return command.action((name: string | undefined, { check }: { readonly check?: true }) =>
+    run(() => {
+      if (check) return checked(name === undefined ? targets.list() : [targets.load(name)]);
+      return name === undefined ? all(targets.list()) : one(targets.load(name));
+    }, command),
   );
 }
+
+/** Loading refuses what does not hold, with every finding; what is left to say is what was looked at. */
+const checked = (targets: readonly Target[]): Answer => ({
+  exitCode: 0,
+  diagnostics: [],
+  json: () => ({ schema: 'wafc.targets-check/1', holds: targets.map((t) => t.name) }),
+  text: () =>
+    targets
+      .map((t) => {
+        const numbers = Object.entries(t).flatMap(([field, value]) =>
+          ['name', 'summary', 'defects', 'sources'].includes(field) ? [] : rowsOf(field, value, t.sources),
+        );
+        return `${t.name}: holds; ${numbers.length} numbers with their sources, ${formatInteger(usableCores(t))} usable cores\n`;
+      })
+      .join(''),
+});
 
 const all = (targets: readonly Target[]): Answer => ({
   exitCode: 0,
