@@ -2,7 +2,7 @@
 import { fail } from '../diag/diagnostic.ts';
 import { opFor } from '../ops/registry.ts';
 import type { OnnxAttribute, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode } from '../onnx/model.ts';
-import { TOKEN_DOMAIN, tokenKind } from './token-functions.ts';
+import { TOKEN_DOMAIN, tokenKind, tokenNode } from './token-functions.ts';
 
 /** A node of an inlined function is of the versions that the function imports, not of the model's. */
 export interface ScopedNode extends OnnxNode {
@@ -24,8 +24,7 @@ export function inlineFunctions(model: OnnxModel): OnnxGraph {
   const expand = (nodes: readonly ScopedNode[], depth: number): ScopedNode[] =>
     nodes.flatMap((node) => {
       const fn = byKey.get(`${node.domain}/${node.opType}/${node.overload}`);
-      if (fn?.domain === TOKEN_DOMAIN && opFor(tokenKind(fn.name)) !== undefined)
-        return [{ ...node, opType: tokenKind(fn.name).slice(TOKEN_DOMAIN.length + 1) }];
+      if (fn?.domain === TOKEN_DOMAIN && opFor(tokenKind(fn.name)) !== undefined) return [tokenNode(node, fn.name)];
       if (fn === undefined) return [withBodies(node, depth)];
       if (depth > MAX_DEPTH) {
         fail({ code: 'onnx/recursive-function', message: `function ${fn.name} calls itself`, node: node.name });

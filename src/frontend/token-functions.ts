@@ -4,7 +4,12 @@
  */
 import { isGraphAttr, type Graph, type Op } from '../ir/graph.ts';
 import { id } from '../ir/ids.ts';
+import { denseConstant } from '../ir/constant.ts';
+import type { OnnxAttribute, OnnxNode } from '../onnx/model.ts';
 import type { WritableAttribute, WritableFunction, WritableGraph, WritableNode } from '../onnx/writer.ts';
+import { pack } from '../tensor/pack.ts';
+import { readConstant } from '../tensor/read.ts';
+import { memoryTensor } from './export-constant.ts';
 import { lowerGraph } from './lower.ts';
 
 export const TOKEN_DOMAIN = 'wafc';
@@ -58,7 +63,8 @@ export class TokenFunctions {
       found = this.functionOf(count === 1 ? base : `${base}_${count}`, op, graph);
       this.bySignature.set(signature, found);
     }
-    return { ...node, domain: TOKEN_DOMAIN, opType: found.name };
+    const attributes = new Map([...(node.attributes ?? [])].map(([name, a]) => [name, exact(a)]));
+    return { ...node, domain: TOKEN_DOMAIN, opType: found.name, attributes };
   }
 
   private functionOf(name: string, op: Op, graph: Graph): WritableFunction {
@@ -86,6 +92,22 @@ export class TokenFunctions {
       opsets: new Map([['', this.opset]]),
     };
   }
+}
+
+/** ONNX's float attributes are f32: a number that is none (1 / sqrt(8)) is written as an f64 tensor, so that it comes back as it was. */
+function exact(a: WritableAttribute): WritableAttribute {
+  if (a.kind !== 'float' || Math.fround(a.value) === a.value) return a;
+  return { kind: 'tensor', value: memoryTensor('', 'f64', [], pack('f64', Float64Array.of(a.value))) };
+}
+
+/** A call of one of wafc's functions as the op that it stands for. */
+export function tokenNode<T extends OnnxNode>(node: T, functionName: string): T {
+  const number = (a: OnnxAttribute): OnnxAttribute =>
+    a.kind === 'tensor' && a.value.dtype === 'f64' && a.value.shape.length === 0
+      ? { kind: 'float', value: Number(readConstant(denseConstant('f64', [], a.value.source)).data[0]) }
+      : a;
+  const attributes = new Map([...node.attributes].map(([name, a]) => [name, number(a)]));
+  return { ...node, opType: tokenKind(functionName).slice(TOKEN_DOMAIN.length + 1), attributes };
 }
 
 /** A graph of one op; its inputs are values, constants or not. */

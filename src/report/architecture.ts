@@ -100,7 +100,7 @@ export function architectureOf(input: ArchitectureInput): Architecture | undefin
       ? 'rotary'
       : attention.inputs[6] != null
         ? 'bias'
-        : hasLearned(graph, roles, words)
+        : hasLearned(graph, roles, words, hidden)
           ? 'learned'
           : 'none',
     rotaryFeatures: typeof rope?.attrs.rotary === 'number' ? rope.attrs.rotary : 0,
@@ -171,7 +171,12 @@ function wordTable(graph: Graph, roles: ReadonlyMap<string, IoRole>): Constant |
 }
 
 /** A table looked up by something else than ids, and not by types (which are few), or rows added to all sequences alike. */
-function hasLearned(graph: Graph, roles: ReadonlyMap<string, IoRole>, words: Constant | undefined): boolean {
+function hasLearned(
+  graph: Graph,
+  roles: ReadonlyMap<string, IoRole>,
+  words: Constant | undefined,
+  hidden: number,
+): boolean {
   return graph.ops.some(({ kind, inputs }) => {
     const [a, b] = inputs as ValueId[];
     if (kind === 'wafc.embedding') {
@@ -179,10 +184,15 @@ function hasLearned(graph: Graph, roles: ReadonlyMap<string, IoRole>, words: Con
       const rows = graph.constants.get(a)?.shape[0] ?? 0;
       return !isIds(graph, roles, b) && (by === 'wafc.positions' || rows > 8);
     }
-    if (kind !== 'Add' || words === undefined) return false;
+    if (kind !== 'Add') return false;
     return [a, b].some((v) => {
       const { shape } = graph.types[v];
-      return graph.constants.has(v) && shape.length >= 2 && shape.at(-1) === words.shape[1] && shape.at(-2) !== 1;
+      return (
+        graph.constants.has(v) &&
+        shape.length >= 2 &&
+        shape.at(-1) === (words?.shape[1] ?? hidden) &&
+        shape.at(-2) !== 1
+      );
     });
   });
 }

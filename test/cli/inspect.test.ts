@@ -92,7 +92,9 @@ describe('inspect', () => {
     expect(out).toMatch(/^metadata +author: someone else$/m);
     expect(out).not.toMatch(/^architecture/m);
     expect(err).toBe(
-      'remark[inspect/no-architecture]: the architecture of the model is not recognised: it has no attention that is seen as such\n',
+      'remark[inspect/no-architecture]: the architecture of the model is not recognised: ' +
+        'g has nothing to place: no op multiplies, normalises or attends to activations (node the relu)\n' +
+        '  note: map/no-stages: `wafc explain map/no-stages`\n',
     );
     const found = JSON.parse((await inspect([path, '--json'], undefined, true)).out);
     expect(found).toMatchObject({ architecture: null, metadata: { author: 'someone\nelse' } });

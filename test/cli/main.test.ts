@@ -177,6 +177,7 @@ describe('arguments', () => {
         objective: 'throughput',
         weights: false,
         seed: 9,
+        compression: { exclude: [], onnxStyle: 'matmulnbits', override: [] },
         flags: {
           passes: 'a{x=1}',
           bisectLimit: 3,
