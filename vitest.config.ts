@@ -6,6 +6,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    maxWorkers: '100%', // the default leaves a core idle, and on two cores that is half the machine
     projects: [
       {
         test: {
