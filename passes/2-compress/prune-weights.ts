@@ -3,15 +3,17 @@
  *
  * Before  wafc.linear with dense weights.
  * After   the same ops and shapes; a share of the weights of each layer are exact zeros, which every later pass keeps. `sparsegpt` changes
- *         the weights that stay, so that they make up for the others.
+ *         the weights that stay, so that they make up for the others; with an integer `format` it rounds them in the same sweep.
  * Skips   quantized weights (prune before quantizing); the layer that gives the logits; layers of `exclude`.
  *
  * Methods that look at inputs walk the calibration windows through the model once; each layer sees what the pruned layers before it give.
  * With `owl`, a first walk over the dense model measures the outliers of every block of layers, and blocks that have more keep more.
  */
-import { formatsFor } from '../../src/compress/assign.ts';
-import { denseWeight, matrixOf } from '../../src/compress/constant.ts';
+import { formatsFor, readFormat } from '../../src/compress/assign.ts';
+import { denseWeight, matrixOf, weightFrom } from '../../src/compress/constant.ts';
 import { KEEP } from '../../src/compress/format.ts';
+import { dequantizeMatrix } from '../../src/compress/matrix.ts';
+import { sparseCodes } from '../../src/compress/prune/joint.ts';
 import {
   isPruner,
   type InputsSeen,
@@ -19,6 +21,7 @@ import {
   type Pruning,
   pruneMatrix,
   structureFor,
+  type TileGrid,
 } from '../../src/compress/prune/method.ts';
 import { countOutliers, type OutlierCount, owlSparsities, wandaScores } from '../../src/compress/prune/scores.ts';
 import { Moments } from '../../src/compress/weights.ts';
@@ -40,6 +43,10 @@ const OPTIONS: {
   readonly of: number;
   readonly tile: number;
   readonly exclude: readonly string[];
+  readonly grids: readonly string[];
+  readonly format: string;
+  readonly head: string;
+  readonly overrides: readonly string[];
   readonly owl: boolean;
   readonly owlThreshold: number;
   readonly owlSpread: number;
@@ -53,6 +60,12 @@ const OPTIONS: {
   of: 4,
   tile: 16,
   exclude: [],
+  // 'layer=4.8x16': outputs cut by axes of 4 and 8 cores, inputs by one of 16; for `tile`.
+  grids: [],
+  // Formats that sparsegpt rounds to as it prunes; quantize-weights does what is left.
+  format: 'keep',
+  head: 'keep',
+  overrides: [],
   owl: false,
   owlThreshold: 5,
   owlSpread: 0.08,
@@ -83,14 +96,31 @@ export default definePass({
     const left = leftAlone(graph, options.exclude);
     const wanted = (linear: Linear): boolean => !left.has(linear.op);
     const sparsities = owl && calibration !== undefined ? owlByOp(program, calibration, options, wanted) : undefined;
+    const grids = readGrids(options.grids);
+    const formats = formatsFor(linearsOf(graph), {
+      ...options,
+      format: readFormat(options.format),
+      head: readFormat(options.head),
+    });
     const edit = begin(graph);
     const done = new Map<Constant, Constant>();
-    const prune = ({ op, constant, weight }: Linear, inputs: InputsSeen | undefined): void => {
+    const prune = ({ op, name, constant, weight }: Linear, inputs: InputsSeen | undefined): void => {
       if (done.has(constant)) return;
       const matrix = matrixOf(constant);
-      const sets = structureFor(pruning, sparsities?.get(op) ?? options.sparsity, matrix);
-      const values = pruneMatrix(matrix, method, sets, inputs);
-      const made = denseWeight(graph.names[weight], { ...matrix, values }, constant.dtype);
+      const sets = structureFor(pruning, sparsities?.get(op) ?? options.sparsity, matrix, grids.get(name));
+      const format = formats.get(op);
+      const label = graph.names[weight];
+      let made: Constant;
+      let values: Float32Array;
+      if (method === 'sparsegpt' && format?.kind === 'integer' && inputs?.moments !== undefined) {
+        const codes = sparseCodes(matrix, format, inputs.moments.prepared(), sets);
+        made = weightFrom(label, codes, constant.dtype);
+        values = dequantizeMatrix(codes);
+      } else {
+        values = pruneMatrix(matrix, method, sets, inputs);
+        // What was stored in 16 bits stays so.
+        made = { ...denseWeight(label, { ...matrix, values }, constant.stored), dtype: constant.dtype };
+      }
       edit.setConstant(weight, made);
       done.set(constant, made);
       count('matrices');
@@ -117,6 +147,21 @@ export default definePass({
     return { ...program, graph: edit.finish() };
   },
 });
+
+/** `layer=4.8x16` by layer. */
+function readGrids(rules: readonly string[]): Map<string, TileGrid> {
+  return new Map(
+    rules.map((rule) => {
+      const [, layer, rows, cols] = /^(.+)=(\d+(?:\.\d+)*)x(\d+(?:\.\d+)*)$/.exec(rule) ?? [];
+      if (layer === undefined || rows === undefined || cols === undefined)
+        fail({ code: 'compress/pattern', message: `'${rule}' is not of the form layer=4.8x16` });
+      const sizes = (text: string): number[] => text.split('.').map(Number);
+      if ([...sizes(rows), ...sizes(cols)].includes(0))
+        fail({ code: 'compress/pattern', message: `'${rule}' cuts into 0 parts` });
+      return [layer, { rows: sizes(rows), cols: sizes(cols) }];
+    }),
+  );
+}
 
 /** Layers that stay dense: quantized ones, the one that gives the logits, and those that the user names. */
 function leftAlone(graph: Graph, exclude: readonly string[]): Set<OpId> {

@@ -1,7 +1,7 @@
 /** `wafc compile`: argv to CompileArguments. */
 import { Command, Option } from 'commander';
 import { type PassFlags } from '../pass/flags.ts';
-import { binding, integerFrom, lengths, names, percent, withExamples } from './arguments.ts';
+import { binding, collect, integerFrom, lengths, names, percent, withExamples } from './arguments.ts';
 import type { CompileArguments, CompressionArguments } from './drivers.ts';
 
 interface Options {
@@ -18,6 +18,7 @@ interface Options {
   readonly seed: number;
   readonly quantize?: string;
   readonly algo?: string;
+  readonly prune: readonly string[];
   readonly calib?: string;
   readonly tokenizer?: string;
   readonly override: readonly string[];
@@ -107,6 +108,12 @@ function addCompressionOptions(command: Command): void {
       'keep, fp16, int8[:row|tensor|gN], int4[:gN][:signed|asym], fp8, mxfp4, mxfp8, mxint8, nvfp4, auto (what fits)',
     )
     .option('--algo <name>', 'rtn, mse, hqq, awq, gptq, awq+gptq (default: gptq with --calib, else hqq; int8: rtn)')
+    .option(
+      '--prune <what>',
+      'wanda:0.5, sparsegpt:0.5, magnitude:0.3 [:row|:tile|:layer][,owl], 2:4, wanda:2:4, ffn:0.25[,obs], heads:0.25, depth:1, reap:0.25, auto (repeatable)',
+      collect,
+      none,
+    )
     .option('--calib <text>', 'text.txt, data.jsonl, ids.npz, or self[:n=128,len=512,seed=0]: sampled from the model')
     .option('--tokenizer <file>', 'tokenizer.json, a tokenizer.bin of llama2.c, or bytes')
     .option('--override <rules>', "formats of layers by name: 'down_proj=int8,layers.0.*=fp16'", names, none)
@@ -122,13 +129,14 @@ function addCompressionOptions(command: Command): void {
 }
 
 function compressionOf(options: Options): CompressionArguments {
-  const { quantize, algo, calib, tokenizer, override, exclude, maxPpl, exportOnnx, onnxStyle } = options;
+  const { quantize, algo, prune, calib, tokenizer, override, exclude, maxPpl, exportOnnx, onnxStyle } = options;
   return {
     override,
     exclude,
     onnxStyle,
     ...(quantize === undefined ? {} : { quantize }),
     ...(algo === undefined ? {} : { algo }),
+    ...(prune.length === 0 ? {} : { prune }),
     ...(calib === undefined ? {} : { calib }),
     ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(options.eval === undefined ? {} : { evaluate: options.eval }),

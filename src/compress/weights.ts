@@ -80,7 +80,10 @@ function quantizeInteger(
   moments: Moments | undefined,
   isClippable: boolean,
 ): QuantizedMatrix {
-  if (algorithm === 'hqq' && format.grid === 'asymmetric' && format.group !== 'tensor') return hqq(matrix, format);
+  if (algorithm === 'hqq' && format.grid === 'asymmetric' && format.group !== 'tensor') {
+    // Its zero points lie between codes: zeros of a pruned matrix would come to life.
+    return isSparse(matrix) ? roundToNearest(matrix, format, clippedGrid(matrix, format)) : hqq(matrix, format);
+  }
   if (algorithm === 'rtn' || algorithm === 'hqq') return roundToNearest(matrix, format);
   if (algorithm === 'mse') return roundToNearest(matrix, format, clippedGrid(matrix, format));
   if (moments === undefined)
@@ -89,6 +92,14 @@ function quantizeInteger(
   if (algorithm === 'awq') return roundToNearest(matrix, format, clipped ?? gridOf(matrix, format));
   return gptq(matrix, format, moments.prepared(), clipped satisfies GridParameters | undefined).quantized;
 }
+
+/** Whether so many weights are zero that they were meant to be. */
+function isSparse({ values }: Matrix): boolean {
+  let zeros = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] === 0) zeros++;
+  return zeros * FEW_ZEROS >= values.length;
+}
+const FEW_ZEROS = 20;
 
 /** The largest f16. */
 const MOST_HALF = 65504;

@@ -247,10 +247,11 @@ function compressionFacts(
   { compression }: CompileArguments,
   measured: Measured | undefined,
 ): Readonly<Record<string, unknown>> {
-  const { quantize = 'keep', calib, override, exclude } = compression;
+  const { quantize = 'keep', prune, calib, override, exclude } = compression;
   return {
     quantize,
     algorithm: quantize === 'keep' ? null : algorithmOf(compression),
+    ...(prune === undefined ? {} : { prune }),
     calibration: calib === undefined ? null : basename(calib),
     override,
     exclude,

@@ -13,6 +13,7 @@ import { type Step, step } from '../pass/pass.ts';
 import { openTokenizer } from '../tokenizer/open.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { CompressionArguments, Effects } from './contract.ts';
+import { pruningNeedsInputs, pruningSteps } from './pruning.ts';
 
 /** Windows of calibration, and tokens of each (compression.md section 6.2). */
 const WINDOWS = 128;
@@ -22,33 +23,40 @@ const EVALUATED_WINDOWS = 32;
 /** Fewer calibration tokens say little about the inputs of a layer. */
 const FEW_TOKENS = 2000;
 
-/** The passes that compression options ask for, in order. @throws Diagnosed for words that are none. */
-export function compressionSteps(args: CompressionArguments): readonly Step[] {
+/** The passes that compression options ask for, in order (section 6.1): scales, pruning, codes. @throws Diagnosed for words that are none. */
+export function compressionSteps(args: CompressionArguments, grids?: readonly string[]): readonly Step[] {
   const { quantize } = args;
-  if (quantize === undefined || quantize === 'keep' || quantize === 'auto') return [];
+  if (quantize === undefined || quantize === 'keep' || quantize === 'auto') return pruningSteps(args, undefined, grids);
   const format = readFormat(quantize);
   const algorithm = algorithmOf(args);
   const isNarrow = format.kind === 'integer' && format.bits < 8;
-  const rules = {
+  const formats = {
     format: quantize,
     // Few bits in the head cost more than anywhere else (compression.md section 6.1).
     head: isNarrow ? 'int8' : quantize,
     overrides: args.override,
-    exclude: args.exclude,
   };
+  const rules = { ...formats, exclude: args.exclude };
   return [
     ...(algorithm.includes('awq') && format.kind === 'integer' ? [step(scaleInputs, rules)] : []),
+    ...pruningSteps(args, formats, grids),
     step(quantizeWeights, { ...rules, algorithm }),
   ];
 }
 
 /** The steps of `--quantize auto`: formats by layer. */
-export function autoSteps(args: CompressionArguments, formats: readonly string[]): readonly Step[] {
-  if (formats.length === 0 && args.override.length === 0) return [];
-  const rules = { format: 'keep', head: 'keep', overrides: [...formats, ...args.override], exclude: args.exclude };
+export function autoSteps(
+  args: CompressionArguments,
+  chosen: readonly string[],
+  grids?: readonly string[],
+): readonly Step[] {
+  const formats = { format: 'keep', head: 'keep', overrides: [...chosen, ...args.override] };
+  if (formats.overrides.length === 0) return pruningSteps(args, undefined, grids);
+  const rules = { ...formats, exclude: args.exclude };
   const algorithm = algorithmOf({ ...args, quantize: 'int4' });
   return [
     ...(algorithm.includes('awq') ? [step(scaleInputs, rules)] : []),
+    ...pruningSteps(args, formats, grids),
     step(quantizeWeights, { ...rules, algorithm }),
   ];
 }
@@ -64,8 +72,8 @@ export function algorithmOf({ quantize = 'keep', algo, calib }: CompressionArgum
   return calib === undefined ? 'hqq' : 'gptq';
 }
 
-export const wantsCompression = ({ quantize, evaluate }: CompressionArguments): boolean =>
-  (quantize !== undefined && quantize !== 'keep') || evaluate !== undefined;
+export const wantsCompression = ({ quantize, prune = [], evaluate }: CompressionArguments): boolean =>
+  (quantize !== undefined && quantize !== 'keep') || prune.length > 0 || evaluate !== undefined;
 
 /** Windows to calibrate on, if any step looks at inputs. @throws Diagnosed for texts that cannot be read. */
 export function calibrationFor(
@@ -76,7 +84,8 @@ export function calibrationFor(
   context = WINDOW_TOKENS,
 ): readonly Int32Array[] | undefined {
   const { calib } = args;
-  if (calib === undefined || args.quantize === undefined || !needsInputs(algorithmOf(args))) return undefined;
+  const quantizes = args.quantize !== undefined && needsInputs(algorithmOf(args));
+  if (calib === undefined || !(quantizes || pruningNeedsInputs(args))) return undefined;
   const model = lift();
   const tokenizer = tokenizerFor(args, model);
   const sampled = /^self(?::(.*))?$/.exec(calib);

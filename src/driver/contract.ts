@@ -38,6 +38,8 @@ export interface CompressionArguments {
   /** A format of compression.md section 6.2. */
   readonly quantize?: string;
   readonly algo?: string;
+  /** What goes, as src/compress/prune/words.ts reads it. */
+  readonly prune?: readonly string[];
   /** A text to calibrate on; `self` is sampled from the model. */
   readonly calib?: string;
   readonly tokenizer?: string;

@@ -19,6 +19,7 @@ import { loadTarget } from '../../src/target/load.ts';
 import { openTokenizer } from '../../src/tokenizer/open.ts';
 import { table } from '../../src/util/table.ts';
 import { outlierTwin } from './outlier-twin.ts';
+import { PRUNING_BARS } from './pruning-bars.ts';
 
 const root = join(import.meta.dirname, '../..');
 const shared = join(root, '../shared/models');
@@ -28,6 +29,8 @@ const option = (name: string): string | undefined => {
 };
 const only = option('only');
 const windows = Number(option('windows') ?? 32);
+/** Only bars whose name begins so, and B1. */
+const named = option('bars') ?? '';
 const print = (text: string): void => void process.stdout.write(text);
 
 /** The protocol: EVAL is the text from this character on, CAL ends at that one. */
@@ -182,7 +185,7 @@ const BARS: readonly Bar[] = [
 ];
 /** Bars of section 1.19 that nothing here measures. */
 const ABSENT =
-  'B13-B15 (pruning), B16 (KV cache), B17, B18 (8-bit activations), B21, B22 (rotations), B23 (mixed precision), B25 (FFN width)';
+  'B16 (KV cache), B17, B18 (8-bit activations), B21, B22 (rotations), B23 (mixed precision), B25 (FFN width)';
 
 function lifted(path: string, calibration: readonly Int32Array[], context: number): Program {
   const { graph, roles } = loadModel(path, 1, {});
@@ -219,7 +222,8 @@ function stories(): void {
     return known;
   };
   const rows = [['bar', 'what', 'perplexity', 'rise', 'KL', 'top-1', 'asked', '']];
-  for (const bar of BARS) {
+  const bars: readonly Bar[] = [...BARS, ...PRUNING_BARS];
+  for (const bar of bars.filter(({ name }) => name === 'B1' || name.startsWith(named))) {
     const comparison = evaluator.compare(runPasses(bar.isTwin === true ? twin : dense, bar.steps, QUIET));
     found.set(bar.name, comparison);
     const { perplexity, klMean, agreement } = comparison;

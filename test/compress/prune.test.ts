@@ -1,17 +1,15 @@
 /** Selection against sorting, SparseGPT against its definition, ratios against the formula. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { applyMask, nonZerosByTile } from '../../src/compress/prune/apply.ts';
+import { applyMask } from '../../src/compress/prune/apply.ts';
 import { countOutliers, magnitudeScores, owlSparsities, wandaScores } from '../../src/compress/prune/scores.ts';
-import { selectMask, type Structure } from '../../src/compress/prune/select.ts';
+import { nestedBounds, selectMask, type Structure } from '../../src/compress/prune/select.ts';
 import { sparseGpt } from '../../src/compress/prune/sparsegpt.ts';
 import { randomStream } from '../../src/util/rng.ts';
 import { prepareMoments } from '../../src/compress/compensate.ts';
 import { gptq } from '../../src/compress/gptq.ts';
 import { dequantizeMatrix } from '../../src/compress/matrix.ts';
 import { inputMoments, normalMatrix, outputError } from './support.ts';
-
-const part = (n: number, parts: number, i: number): number => Math.floor((i * n) / parts);
 
 /** The sets of a structure as lists of indices, and how many of each go. */
 function setsOf(rows: number, cols: number, s: Structure): { set: number[]; drop: number }[] {
@@ -30,20 +28,28 @@ function setsOf(rows: number, cols: number, s: Structure): { set: number[]; drop
         const set = box(r, r + 1, c, Math.min(c + s.of, cols));
         all.push({ set, drop: Math.floor((set.length * (s.of - s.keep)) / s.of) });
       }
-  let before = 0;
-  if (s.kind === 'tile')
-    for (let i = 0; i < s.rowParts; i++)
-      for (let j = 0; j < s.colParts; j++) {
-        const set = box(
-          part(rows, s.rowParts, i),
-          part(rows, s.rowParts, i + 1),
-          part(cols, s.colParts, j),
-          part(cols, s.colParts, j + 1),
-        );
-        const after = before + set.length;
-        all.push({ set, drop: Math.floor(after * s.sparsity) - Math.floor(before * s.sparsity) });
-        before = after;
-      }
+  if (s.kind === 'tile') {
+    const tiles = s.rows.slice(1).flatMap((r1, i) => s.cols.slice(1).map((c1, j) => box(s.rows[i], r1, s.cols[j], c1)));
+    const wanted = rows * cols - Math.floor(rows * cols * s.sparsity);
+    // The level to which all tiles are filled: by trying.
+    const filled = (level: number): number => tiles.reduce((n, t) => n + Math.min(t.length, level), 0);
+    let [low, high] = [0, rows * cols];
+    for (let i = 0; i < 200; i++) {
+      const middle = (low + high) / 2;
+      if (filled(middle) < wanted) low = middle;
+      else high = middle;
+    }
+    let before = 0;
+    for (const set of tiles) {
+      const after = before + set.length;
+      const drop =
+        high >= 8 - 1e-9
+          ? Math.max(0, set.length - Math.round(Number(high.toFixed(9))))
+          : Math.floor(after * s.sparsity) - Math.floor(before * s.sparsity);
+      all.push({ set, drop });
+      before = after;
+    }
+  }
   return all;
 }
 
@@ -54,8 +60,9 @@ const anyStructure: fc.Arbitrary<Structure> = fc.oneof(
   fc.record({
     kind: fc.constant('tile' as const),
     sparsity,
-    rowParts: fc.integer({ min: 1, max: 4 }),
-    colParts: fc.integer({ min: 1, max: 4 }),
+    // Cut when the extents are known.
+    rows: fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 2 }),
+    cols: fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 2 }),
   }),
   fc.constantFrom<Structure>({ kind: 'n:m', keep: 2, of: 4 }, { kind: 'n:m', keep: 1, of: 4 }),
 );
@@ -71,7 +78,11 @@ test('the lowest of every set go, first ones first among equals', () => {
       fc.integer({ min: 1, max: 9 }),
       anyStructure,
       fc.infiniteStream(score),
-      (rows, cols, s, stream) => {
+      (rows, cols, any, stream) => {
+        const s =
+          any.kind === 'tile'
+            ? { ...any, rows: nestedBounds(rows, any.rows), cols: nestedBounds(cols, any.cols) }
+            : any;
         const scores = Float32Array.from({ length: rows * cols }, () => stream.next().value);
         const expected = new Uint8Array(rows * cols).fill(1);
         for (const { set, drop } of setsOf(rows, cols, s))
@@ -91,16 +102,14 @@ test('scores that are no importance are refused', () => {
   expect(() => selectMask(new Float32Array(3), { rows: 2, cols: 2 }, { kind: 'row', sparsity: 0 })).toThrow('[2, 2]');
 });
 
-test('tiles are balanced, however the weights are spread', () => {
+test('tiles keep equally many, however the weights are spread and the tiles are cut', () => {
   const random = randomStream(3, 'tiles');
   const extents = { rows: 60, cols: 44 };
   const weights = Float32Array.from({ length: 60 * 44 }, (_, i) => (random() - 0.5) * (i < 900 ? 10 : 1));
-  const [rowParts, colParts] = [7, 5];
-  const mask = selectMask(magnitudeScores(weights), extents, { kind: 'tile', sparsity: 0.5, rowParts, colParts });
-  const sizes = setsOf(60, 44, { kind: 'tile', sparsity: 0.5, rowParts, colParts }).map(({ set }) => set.length);
-  const { max, mean } = nonZerosByTile(applyMask(weights, mask), extents, rowParts, colParts);
-  expect(max).toBe(Math.ceil(Math.max(...sizes) / 2));
-  expect(mean * 35).toBe(60 * 22);
+  const tiles: Structure = { kind: 'tile', sparsity: 0.5, rows: nestedBounds(60, [7]), cols: nestedBounds(44, [2, 3]) };
+  const mask = selectMask(magnitudeScores(weights), extents, tiles);
+  const kept = setsOf(60, 44, tiles).map(({ set }) => set.filter((i) => mask[i] === 1).length);
+  expect(new Set(kept)).toEqual(new Set([Math.round((60 * 22) / 42)]));
 });
 
 test('Wanda weighs a weight by its input', () => {
@@ -138,12 +147,21 @@ describe('SparseGPT', () => {
   const matrix = normalMatrix(rows, columns);
   const moments = inputMoments(columns, 192);
   const loss = (values: Float32Array): number => outputError(matrix, values, moments);
-  const run = (structure: Structure, block: number, quantize?: (v: Float64Array) => void): Float32Array => {
+  const run = (
+    structure: Structure,
+    block: number,
+    quantize?: (column: number, v: Float64Array) => void,
+  ): Float32Array => {
     const prepared = prepareMoments(moments, columns, { actOrder: false, damp: 0, block });
     return sparseGpt(matrix, prepared, quantize === undefined ? { structure } : { structure, quantize });
   };
   const masked = (values: Float32Array): Float32Array => matrix.values.map((w, i) => (values[i] === 0 ? 0 : w));
-  const tile: Structure = { kind: 'tile', sparsity: 0.5, rowParts: 2, colParts: 2 };
+  const tile: Structure = {
+    kind: 'tile',
+    sparsity: 0.5,
+    rows: nestedBounds(rows, [2]),
+    cols: nestedBounds(columns, [2]),
+  };
 
   test.each<Structure>([
     tile,
@@ -182,7 +200,7 @@ describe('SparseGPT', () => {
     const onGrid = (values: Float64Array | Float32Array): void => {
       for (let i = 0; i < values.length; i++) values[i] = Math.round(values[i] / step) * step;
     };
-    const found = run(tile, 8, onGrid);
+    const found = run(tile, 8, (_, values) => onGrid(values));
     for (const w of found) expect(w / step).toBe(Math.round(w / step));
     const after = run(tile, 8);
     onGrid(after);

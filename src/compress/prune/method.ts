@@ -3,7 +3,7 @@ import type { Matrix } from '../matrix.ts';
 import type { Moments } from '../weights.ts';
 import { applyMask } from './apply.ts';
 import { magnitudeScores, wandaScores } from './scores.ts';
-import { selectMask, type Structure } from './select.ts';
+import { nestedBounds, selectMask, type Structure } from './select.ts';
 import { sparseGpt } from './sparsegpt.ts';
 
 /**
@@ -23,25 +23,41 @@ export interface Pruning {
   readonly sparsity: number;
   readonly keep: number;
   readonly of: number;
-  /** Rows and columns of the blocks that lose equally many, for `tile`. */
+  /** Rows and columns of the blocks that keep equally many, for `tile` where the cores' tiles are not known. */
   readonly tile: number;
 }
 
-/** Sets of a matrix that lose the same share. */
-export function structureFor({ structure, keep, of, tile }: Pruning, sparsity: number, matrix: Matrix): Structure {
+/** How cores cut a matrix: sizes of the axes that cut its rows and its columns, outermost first. */
+export interface TileGrid {
+  readonly rows: readonly number[];
+  readonly cols: readonly number[];
+}
+
+/** Sets of a matrix that lose the same share; `grid`: its tiles on the cores, where they are known. */
+export function structureFor(
+  { structure, keep, of, tile }: Pruning,
+  sparsity: number,
+  matrix: Matrix,
+  grid?: TileGrid,
+): Structure {
   switch (structure) {
     case 'layer':
     case 'row':
       return { kind: structure, sparsity };
     case 'n:m':
       return { kind: 'n:m', keep, of };
-    case 'tile':
+    case 'tile': {
+      const { rows, cols } = grid ?? {
+        rows: [Math.ceil(matrix.rows / tile)],
+        cols: [Math.ceil(matrix.columns / tile)],
+      };
       return {
         kind: 'tile',
         sparsity,
-        rowParts: Math.ceil(matrix.rows / tile),
-        colParts: Math.ceil(matrix.columns / tile),
+        rows: nestedBounds(matrix.rows, rows),
+        cols: nestedBounds(matrix.columns, cols),
       };
+    }
   }
 }
 

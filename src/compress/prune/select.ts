@@ -12,10 +12,15 @@ export type Structure =
   /** Every output (Wanda's rule): rows of one length have equally many non-zeros. */
   | { readonly kind: 'row'; readonly sparsity: number }
   /**
-   * Every tile of a grid of cores: parts `[floor(i n / p), floor((i + 1) n / p))` of rows and of columns. Balances what
-   * the fullest core has to hold.
+   * What each core holds: tiles between bounds of rows and of columns, the first 0, the last the extent. Tiles keep equally many weights,
+   * not the same share: the fullest core decides about SRAM, and tiles are not all of one size.
    */
-  | { readonly kind: 'tile'; readonly sparsity: number; readonly rowParts: number; readonly colParts: number }
+  | {
+      readonly kind: 'tile';
+      readonly sparsity: number;
+      readonly rows: readonly number[];
+      readonly cols: readonly number[];
+    }
   /** `keep` of every `of` adjacent inputs; a shorter run at the end loses the same share, rounded down. */
   | { readonly kind: 'n:m'; readonly keep: number; readonly of: number };
 
@@ -45,18 +50,15 @@ export function selectMask(scores: Float32Array, { rows, cols }: Extents, struct
       for (let r = 0; r < rows; r++) select.drop(r, r + 1, 0, cols, cols, Math.floor(cols * structure.sparsity));
       break;
     case 'tile': {
-      const { rowParts, colParts, sparsity } = structure;
-      let before = 0;
-      for (let i = 0; i < rowParts; i++) {
-        const [r0, r1] = [part(rows, rowParts, i), part(rows, rowParts, i + 1)];
-        for (let j = 0; j < colParts; j++) {
-          const [c0, c1] = [part(cols, colParts, j), part(cols, colParts, j + 1)];
-          // Rounded on the running sum, so that tiles of three weights lose half of theirs on average, too.
-          const after = before + (r1 - r0) * (c1 - c0);
-          select.drop(r0, r1, c0, c1, cols, Math.floor(after * sparsity) - Math.floor(before * sparsity));
-          before = after;
+      const { rows: down, cols: across } = structure;
+      if (!areBounds(down, rows) || !areBounds(across, cols))
+        throw new RangeError('tiles that do not cover the matrix');
+      const kept = keptByTile(down, across, structure.sparsity);
+      for (let i = 0, t = 0; i + 1 < down.length; i++)
+        for (let j = 0; j + 1 < across.length; j++, t++) {
+          const size = (down[i + 1] - down[i]) * (across[j + 1] - across[j]);
+          select.drop(down[i], down[i + 1], across[j], across[j + 1], cols, size - kept[t]);
         }
-      }
       break;
     }
     case 'n:m': {
@@ -73,7 +75,58 @@ export function selectMask(scores: Float32Array, { rows, cols }: Extents, struct
   return mask;
 }
 
-const part = (n: number, parts: number, i: number): number => Math.floor((i * n) / parts);
+const areBounds = (bounds: readonly number[], extent: number): boolean =>
+  bounds[0] === 0 && bounds.at(-1) === extent && bounds.every((b, i) => i === 0 || b >= bounds[i - 1]);
+
+/**
+ * Weights that each tile keeps, row-major: as many as every other, or all of a tile that is smaller. Where that is so few that rounding
+ * would change the share, each keeps its share of the running sum instead: tiles of three lose half of theirs on average, too.
+ */
+function keptByTile(rows: readonly number[], cols: readonly number[], sparsity: number): Uint32Array {
+  const [down, across] = [rows.length - 1, cols.length - 1];
+  const kept = new Uint32Array(down * across);
+  const size = (t: number): number => {
+    const [i, j] = [Math.floor(t / across), t % across];
+    return (rows[i + 1] - rows[i]) * (cols[j + 1] - cols[j]);
+  };
+  const all = rows[down] * cols[across];
+  const wanted = all - Math.floor(all * sparsity);
+  // Tiles of one size stand for each other.
+  const sizes = new Map<number, number>();
+  for (let t = 0; t < kept.length; t++) sizes.set(size(t), (sizes.get(size(t)) ?? 0) + 1);
+  let [left, tiles, level] = [wanted, kept.length, 0];
+  for (const [n, count] of [...sizes].sort(([a], [b]) => a - b)) {
+    level = left / tiles;
+    if (n > level) break;
+    left -= n * count;
+    tiles -= count;
+  }
+  if (level >= FEW_KEPT) {
+    for (let t = 0; t < kept.length; t++) kept[t] = Math.min(size(t), Math.round(level));
+    return kept;
+  }
+  for (let t = 0, before = 0; t < kept.length; t++) {
+    const after = before + size(t);
+    kept[t] = size(t) - (Math.floor(after * sparsity) - Math.floor(before * sparsity));
+    before = after;
+  }
+  return kept;
+}
+/** From here on, rounding moves a share by 1 in 16 at most. */
+const FEW_KEPT = 8;
+
+/** Bounds of the parts that axes of `sizes` cores cut `extent` into, outermost first: part i of p of n is [floor(i n / p), floor((i + 1) n / p)). */
+export function nestedBounds(extent: number, sizes: readonly number[]): readonly number[] {
+  let bounds: readonly number[] = [0, extent];
+  for (const p of sizes)
+    bounds = [
+      ...bounds
+        .slice(0, -1)
+        .flatMap((from, b) => Array.from({ length: p }, (_, i) => from + Math.floor((i * (bounds[b + 1] - from)) / p))),
+      extent,
+    ];
+  return bounds;
+}
 
 /**
  * Finds the k lowest scores of a rectangle by radix selection: scores are not negative, so their bits are ordered as

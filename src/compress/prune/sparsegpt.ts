@@ -9,8 +9,8 @@ import { type Extents, selectMask, type Structure } from './select.ts';
 export interface SparseGptOptions {
   /** `layer` and `row` hold within each block of columns; `tile` is chosen on the weights as given. */
   readonly structure: Structure;
-  /** Rounds what stays of a column, in place: [rows]. Zeros must stay zeros. */
-  readonly quantize?: (values: Float64Array, column: number) => void;
+  /** Rounds what stays of a column, in place: [rows]. Zeros must stay zeros; each column once. */
+  quantize?(column: number, weights: Float64Array): void;
 }
 
 /**
@@ -46,7 +46,7 @@ export function sparseGpt(matrix: Matrix, prepared: Prepared, { structure, quant
       },
       column(column, weights, out) {
         for (let row = 0; row < rows; row++) out[row] = stays(row, column) ? weights[row] : 0;
-        quantize?.(out, column);
+        quantize?.(column, out);
       },
     },
     // A run is chosen when its turn comes, with the errors so far taken up.

@@ -32,6 +32,11 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'AWQ, GPTQ, SmoothQuant, bias correction, Wanda and SparseGPT look at what comes into each layer, and there was nothing to run the model on.',
     fix: 'Give --calib a text, or take an algorithm that needs none: --algo hqq.',
   },
+  'compress/prune': {
+    title: '--prune says something that is no way of pruning',
+    why: 'A way of pruning is named by its method or part, how much goes, and the sets that lose alike: wanda:0.5:row.',
+    fix: 'Take one of those that the note lists; single weights, channels, heads, layers and experts go together, two of a kind do not.',
+  },
   'compress/overflow': {
     title: 'weights are beyond the range of f16',
     why: 'The largest f16 is 65504; larger weights became that.',

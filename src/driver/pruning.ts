@@ -1,0 +1,86 @@
+/** What `--prune` means: passes that run before weights are quantized, in the order of compression.md section 6.1. */
+import pruneWeights from '../../passes/2-compress/prune-weights.ts';
+import { isRefused, parsePrune, PRUNE_WORDS, type Prune, type WeightPruning } from '../compress/prune/words.ts';
+import { fail } from '../diag/diagnostic.ts';
+import { type Step, step } from '../pass/pass.ts';
+import type { CompressionArguments } from './contract.ts';
+
+/** Formats by layer, as quantize-weights takes them. */
+export interface FormatRules {
+  readonly format: string;
+  readonly head: string;
+  readonly overrides: readonly string[];
+}
+const NO_FORMATS: FormatRules = { format: 'keep', head: 'keep', overrides: [] };
+
+/** The words of `--prune`, read. @throws Diagnosed `compress/prune` for words that are none, or that do not go together. */
+export function prunesOf({ prune = [] }: CompressionArguments): readonly Prune[] {
+  const prunes = prune.map((word): Prune => {
+    const found = parsePrune(word);
+    return isRefused(found)
+      ? fail({
+          code: 'compress/prune',
+          message: found.problem,
+          notes: [`--prune takes ${PRUNE_WORDS}; it may be repeated`],
+        })
+      : found;
+  });
+  const twice = prunes.find(({ kind }, i) => prunes.findIndex((other) => other.kind === kind) !== i);
+  if (twice !== undefined)
+    fail({
+      code: 'compress/prune',
+      message: `--prune is given twice for ${twice.kind === 'weights' ? 'single weights' : twice.kind}`,
+      notes: ['one share of each kind: wanda:0.5 and ffn:0.25 go together, wanda:0.5 and 2:4 do not'],
+    });
+  if (prunes.length > 1 && prunes.some(({ kind }) => kind === 'auto'))
+    fail({ code: 'compress/prune', message: '--prune auto chooses by itself: it goes with no other --prune' });
+  return prunes;
+}
+
+const methodOf = ({ method }: WeightPruning, { calib }: CompressionArguments): NonNullable<WeightPruning['method']> =>
+  method ?? (calib === undefined ? 'magnitude' : 'sparsegpt');
+
+/** Whether a way of pruning looks at what the model computes. */
+const looks = (prune: Prune, args: CompressionArguments): boolean =>
+  prune.kind !== 'weights' || prune.owl || methodOf(prune, args) !== 'magnitude';
+
+export const pruningNeedsInputs = (args: CompressionArguments): boolean =>
+  prunesOf(args).some((prune) => looks(prune, args));
+
+/**
+ * The passes of `--prune`, parts before single weights.
+ *
+ * @param formats what sparsegpt rounds to in the same sweep
+ * @param grids tiles of each layer on the cores, for `:tile`
+ * @throws Diagnosed `compress/no-calibration` when a text is needed and there is none
+ */
+export function pruningSteps(
+  args: CompressionArguments,
+  formats: FormatRules = NO_FORMATS,
+  grids: readonly string[] = [],
+): readonly Step[] {
+  const prunes = prunesOf(args);
+  const blind = args.calib === undefined ? prunes.findIndex((prune) => looks(prune, args)) : -1;
+  if (blind >= 0)
+    fail({
+      code: 'compress/no-calibration',
+      message: `--prune ${args.prune?.[blind]} needs inputs to look at`,
+      notes: ['give a text with --calib, or prune by magnitude'],
+    });
+  const weights = prunes.find((prune) => prune.kind === 'weights');
+  if (weights === undefined) return [];
+  const { structure, sparsity, keep, of, owl } = weights;
+  const method = methodOf(weights, args);
+  return [
+    step(pruneWeights, {
+      method,
+      structure,
+      sparsity,
+      owl,
+      exclude: args.exclude,
+      ...(structure === 'n:m' ? { keep, of } : {}),
+      ...(structure === 'tile' ? { grids } : {}),
+      ...(method === 'sparsegpt' ? formats : {}),
+    }),
+  ];
+}
