@@ -27,8 +27,8 @@ export const RULES: readonly RuleFamily[] = [
   {
     name: 'placement',
     rules: {
-      P1: 'a region is a rectangle of whole cores inside the fabric',
-      P2: 'no two regions share a core',
+      P1: 'a region is a rectangle of whole cores inside the fabric, columns and rows that it skips included',
+      P2: 'no two of these rectangles share a core',
       P3: 'no region covers a core that must not be used',
       P4: 'every stage is in exactly one region, and no other stages are',
       P5: 'a region has the shape of the program of each of its stages',

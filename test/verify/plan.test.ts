@@ -9,7 +9,7 @@ import { type Compiled, compileTiny, temporaryFolder } from '../plan/tiny-plan.t
 let compiled: Compiled;
 let plan: Plan;
 beforeAll(async () => {
-  compiled = await compileTiny('tiny-llama', { target: 'mesh-16x16' });
+  compiled = await compileTiny('tiny-llama', { target: 'mesh-16x16', regions: 2 });
   plan = compiled.json();
 });
 
