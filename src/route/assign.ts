@@ -25,6 +25,12 @@ export interface Free {
   readonly output: readonly number[];
 }
 
+/**
+ * Columns (rows) before which a region passes over others of the fabric. Nobody writes the routers there while a program
+ * runs, so what crosses them on one color goes one way.
+ */
+export type Gaps = Readonly<Record<ClassFlow['along'], ReadonlySet<number>>>;
+
 export interface AssignedClass {
   readonly flows: readonly Flow[];
   readonly phases: readonly (readonly Phase[])[];
@@ -41,14 +47,20 @@ interface QueueNode {
  * Numbers for everything in `drawn`.
  * @throws Diagnosed `route/colors` or `route/queues` when one phase alone needs more than `free` has.
  */
-export function assignClass(drawn: ClassFlows, free: Free, target: Target, name: string): AssignedClass {
+export function assignClass(
+  drawn: ClassFlows,
+  { free, gaps }: { readonly free: Free; readonly gaps: Gaps },
+  target: Target,
+  name: string,
+): AssignedClass {
   const { flows, phases, shape } = drawn;
   const together = flows.map((_, a) =>
     flows.map((__, b) => phases.flat().some(({ flows: f }) => f.includes(a) && f.includes(b))),
   );
   const turns = flows.map((_, a) => flows.map((__, b) => alternations(phases, a, b)));
   const differ = flows.map((a) => flows.map((b) => routesDiffer(a, b)));
-  const colors = assignColors(drawn, free, target, { together, turns, differ }, name);
+  const crossing = flows.map((a) => flows.map((b) => crossOver(a, b, gaps)));
+  const colors = assignColors(drawn, free, target, { together, turns, differ, crossing }, name);
   const numbers = { input: new Map<string, number>(), output: new Map<string, number>() };
   for (const side of ['input', 'output'] as const) {
     const takes = side === 'input' ? takesInput : takesOutput;
@@ -90,13 +102,15 @@ interface Relations {
   readonly turns: readonly (readonly number[])[];
   /** Two flows meet at a core with different routes. */
   readonly differ: readonly (readonly boolean[])[];
+  /** Two flows go over a gap in opposite directions. */
+  readonly crossing: readonly (readonly boolean[])[];
 }
 
 function assignColors(
   { flows }: ClassFlows,
   free: Free,
   target: Target,
-  { together, turns, differ }: Relations,
+  { together, turns, differ, crossing }: Relations,
   name: string,
 ): readonly number[] {
   const switchable = free.colors.filter((c) => target.colors.switchable.includes(c));
@@ -105,7 +119,7 @@ function assignColors(
   const coloring = colorNodes({
     nodes: flows.length,
     palette: (f) => (flows[f].turns ? switchable : plain),
-    isHard: (a, b) => together[a][b] && differ[a][b],
+    isHard: (a, b) => crossing[a][b] || (together[a][b] && differ[a][b]),
     weight: (a, b) => (differ[a][b] ? turns[a][b] : 0),
   });
   if (coloring.ok) return coloring.numbers;
@@ -128,6 +142,16 @@ function routesDiffer(a: ClassFlow, b: ClassFlow): boolean {
   if (a === b) return false;
   if (a.along !== b.along) return true;
   return a.cells.some((routes, i) => routes !== '' && b.cells[i] !== '' && routes !== b.cells[i]);
+}
+
+function crossOver(a: ClassFlow, b: ClassFlow, gaps: Gaps): boolean {
+  if (a.along !== b.along) return false;
+  const [ahead, back] = a.along === 'columns' ? ['E', 'W'] : ['S', 'N'];
+  const sends = ({ cells }: ClassFlow, at: number, port: string): boolean =>
+    cells[at].split('|').some((route) => route.slice(2).includes(port));
+  return [...gaps[a.along]].some(
+    (at) => (sends(a, at - 1, ahead) && sends(b, at, back)) || (sends(b, at - 1, ahead) && sends(a, at, back)),
+  );
 }
 
 function queueNodes(flows: readonly ClassFlow[], takes: (routes: string) => boolean): QueueNode[] {

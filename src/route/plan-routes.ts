@@ -2,7 +2,7 @@
 import type { Region } from '../ir/facts.ts';
 import type { Flow, RouteClass, RouteRun, Routing } from '../ir/routing.ts';
 import type { Target } from '../ir/target.ts';
-import { assignClass, type Free } from './assign.ts';
+import { assignClass, type Free, type Gaps } from './assign.ts';
 import { flowsOfClass } from './class-flows.ts';
 import { columnsOf, rowsOf } from './fabric.ts';
 import { planTransports } from './plan-transports.ts';
@@ -20,7 +20,10 @@ export function planRoutes(program: Routable): Routing {
       target,
     );
     const name = templates.map((t) => stages.templates[t].name).join('+');
-    return { templates, ...assignClass(drawn, freeIn(regions, flows, target), target, name) };
+    return {
+      templates,
+      ...assignClass(drawn, { free: freeIn(regions, flows, target), gaps: gapsOf(regions) }, target, name),
+    };
   });
   return { flows, transports, classes };
 }
@@ -38,6 +41,15 @@ function templateClasses({ placement, stages }: Routable): number[][] {
     classes.push(own);
   }
   return classes.map((c) => [...c].sort((a, b) => a - b)).sort((a, b) => a[0] - b[0]);
+}
+
+function gapsOf(regions: readonly Region[]): Gaps {
+  const after = (numbers: readonly number[]): number[] =>
+    numbers.flatMap((n, i) => (i > 0 && n > numbers[i - 1] + 1 ? [i] : []));
+  return {
+    columns: new Set(regions.flatMap((r) => after(columnsOf(r)))),
+    rows: new Set(regions.flatMap((r) => after(rowsOf(r)))),
+  };
 }
 
 /** Colors and queues that no transport uses at a core of `regions`. */

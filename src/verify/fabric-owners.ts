@@ -37,13 +37,3 @@ export function localOf({ regions }: Owners, region: number): (core: Core) => re
   const rows = new Map(regions[region].rows.map((y, i) => [y, i]));
   return ({ x, y }) => [columns.get(x) ?? -1, rows.get(y) ?? -1];
 }
-
-/** One [position in the region, position on the fabric] for every pair of classes that meet. */
-export function pairs(positions: readonly number[], outer: Int32Array, inner: Int32Array): [number, number][] {
-  const seen = new Map<string, [number, number]>();
-  for (const [i, n] of positions.entries()) {
-    const key = `${outer[n]} ${inner[i]}`;
-    if (!seen.has(key)) seen.set(key, [i, n]);
-  }
-  return [...seen.values()];
-}

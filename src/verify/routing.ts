@@ -1,6 +1,7 @@
 /**
  * Routes, recomputed from programs, regions and target alone, by the definitions of ARCHITECTURE.md, "Routing"; shares
- * no code with what plans them. R4, R5, R9 and R10 are in class-routes.ts, R6 in transports.ts, R8 in both.
+ * no code with what plans them. R4, R5, R9 and R10 are in class-routes.ts, R6 in transports.ts, R8 in
+ * class-routes.ts and meeting.ts, R11 in meeting.ts.
  *
  * R1: the runs of a flow are sets of cores inside its rectangle that share no core
  * R2: a route receives from one port and sends to others; colors and switch positions are those that the target has
@@ -12,6 +13,7 @@
  * R8: at any time a core has one route for a color and one color for a queue, those that are needed then
  * R9: the schedule gives every op and send the cycles that its busiest link needs, and those of writing routes
  * R10: no cycle of links waits for itself
+ * R11: routers of defects, and those that a region passes over, only pass on, one way a color, if they may at all
  */
 import type { Diagnostic } from '../diag/diagnostic.ts';
 import type { Flow } from '../ir/routing.ts';

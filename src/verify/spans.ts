@@ -106,6 +106,11 @@ export class FlowGrid {
     return this.flows[f].runs[this.cells[f][rowClass * this.columns.first.length + columnClass]];
   }
 
+  /** Position of that run among the flow's; -1 = none. */
+  indexAt(f: number, columnClass: number, rowClass: number): number {
+    return this.cells[f][rowClass * this.columns.first.length + columnClass];
+  }
+
   at(f: number, column: number, row: number): RouteRun | undefined {
     return this.atClass(f, this.columns.of[column], this.rows.of[row]);
   }

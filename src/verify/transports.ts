@@ -4,9 +4,9 @@
  */
 import type { Diagnostic } from '../diag/diagnostic.ts';
 import type { Span, Transport } from '../ir/routing.ts';
-import { type Core, type Owners, ownersOf, pairs } from './fabric-owners.ts';
+import { type Core, type Owners, ownersOf } from './fabric-owners.ts';
 import { FlowTrace, type Reached, Stray } from './fabric-trace.ts';
-import { clash } from './occupancy.ts';
+import { verifyMeeting } from './meeting.ts';
 import { type Carried, verifyHeld, verifyLanes } from './payload.ts';
 import { brokenRoute, type RoutedProgram } from './routed.ts';
 import { FlowGrid, spanEnd, spanFault, spanHas } from './spans.ts';
@@ -95,55 +95,6 @@ function verifyCarried({ values, stages, placement, routing }: RoutedProgram): D
       if (!ways.some((way) => needed.has(way))) found.push(brokenRoute('R6', `nobody needs ${ways.join(', ')}`));
     }
   for (const way of needed) if (!carried.has(way)) found.push(brokenRoute('R6', `nothing carries ${way}`));
-  return found;
-}
-
-/** R8: flows of transports stay configured, so they must stand beside each other and beside the classes. */
-function verifyMeeting(
-  { routing, placement, stages, mapping, target }: RoutedProgram,
-  grid: FlowGrid,
-  owners: Owners,
-): Diagnostic[] {
-  const found: Diagnostic[] = [];
-  const told = new Set<string>();
-  const tell = (a: string, b: string, why: string | undefined, where: string): void => {
-    if (why === undefined || told.has(`${a} ${b}`)) return;
-    told.add(`${a} ${b}`);
-    found.push(brokenRoute('R8', `${a} and ${b}: ${why}`, where));
-  };
-  const flowsAt = (c: number, r: number) =>
-    routing.flows.flatMap(({ color }, f) => {
-      const run = grid.atClass(f, c, r);
-      return run === undefined ? [] : [{ name: `flow ${f} of transports`, color, run }];
-    });
-  for (const [r, y] of grid.rows.first.entries())
-    for (const [c, x] of grid.columns.first.entries()) {
-      const here = flowsAt(c, r);
-      for (const [i, a] of here.entries())
-        for (const b of here.slice(i + 1)) tell(a.name, b.name, clash(a, b, target.queues), `core (${x},${y})`);
-    }
-  for (const [i, region] of placement.regions.entries()) {
-    const template = stages.stages[region.stages[0]].template;
-    const k = routing.classes.findIndex(({ templates }) => templates.includes(template));
-    const { shape } = mapping.programs[template];
-    const inside = new FlowGrid(routing.classes[k].flows, shape.width, shape.height);
-    for (const [row, y] of pairs(owners.regions[i].rows, grid.rows.of, inside.rows.of))
-      for (const [column, x] of pairs(owners.regions[i].columns, grid.columns.of, inside.columns.of)) {
-        const here = flowsAt(grid.columns.of[x], grid.rows.of[y]);
-        if (here.length === 0) continue;
-        for (const [f, { color }] of inside.flows.entries()) {
-          const run = inside.at(f, column, row);
-          if (run === undefined) continue;
-          for (const a of here)
-            tell(
-              a.name,
-              `flow ${f} of class ${k}`,
-              a.color === color ? `both have color ${color}` : clash(a, { color, run }, target.queues),
-              `core (${x},${y})`,
-            );
-        }
-      }
-  }
   return found;
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { Diagnosed } from '../../src/diag/diagnostic.ts';
 import type { Target } from '../../src/ir/target.ts';
-import { assignClass, type Free } from '../../src/route/assign.ts';
+import { assignClass, type Free, type Gaps } from '../../src/route/assign.ts';
 import { type ClassFlow, type ClassFlows, type DraftPhase, drawLines } from '../../src/route/class-flows.ts';
 import { loadTarget } from '../../src/target/load.ts';
 
@@ -27,8 +27,9 @@ const free = (colors: number, input: number, output: number): Free => ({
   input: Array.from({ length: input }, (_, q) => q),
   output: Array.from({ length: output }, (_, q) => q),
 });
+const NO_GAPS: Gaps = { columns: new Set(), rows: new Set() };
 const loads = (flows: ClassFlows, left: Free, target: Target = wse3): number[][] =>
-  assignClass(flows, left, target, 'layer').phases[0].map((p) => [...p.loads]);
+  assignClass(flows, { free: left, gaps: NO_GAPS }, target, 'layer').phases[0].map((p) => [...p.loads]);
 
 describe('turns', () => {
   test('what fits is configured once', () => {
@@ -82,11 +83,32 @@ describe('too little', () => {
   ])('%s', (_, flows, left, message) => {
     let said: string[] = [];
     try {
-      assignClass(flows, left, wse3, 'layer');
+      assignClass(flows, { free: left, gaps: NO_GAPS }, wse3, 'layer');
     } catch (error) {
       if (!(error instanceof Diagnosed)) throw error;
       said = error.diagnostics.map((d) => `${d.code} ${d.message}`);
     }
     expect(said).toEqual([message]);
   });
+});
+
+test('what crosses a router that the region passes over goes one way on a color, whenever it runs', () => {
+  const flows = drawn(['y', 'chain'], ['y', 'middle-chain'], ['x', 'chain'], ['x', 'middle-chain']);
+  /** Colors that go both ways between rows 1 and 2, or between columns 1 and 2. */
+  const both = (gaps: Gaps): string[] => {
+    const { flows: assigned } = assignClass(flows, { free: free(4, 6, 6), gaps }, wse3, 'layer');
+    const ways = new Map<string, Set<string>>();
+    for (const [f, { color }] of assigned.entries()) {
+      const { along, cells } = flows.flows[f];
+      const [ahead, back] = along === 'columns' ? 'EW' : 'SN';
+      const key = `${along} ${color}`;
+      const known = ways.get(key) ?? new Set();
+      if (cells[1].slice(2).includes(ahead)) known.add(ahead);
+      if (cells[2].slice(2).includes(back)) known.add(back);
+      ways.set(key, known);
+    }
+    return [...ways].filter(([, list]) => list.size > 1).map(([key]) => key);
+  };
+  expect(both(NO_GAPS)).not.toEqual([]);
+  expect(both({ columns: new Set([2]), rows: new Set([2]) })).toEqual([]);
 });

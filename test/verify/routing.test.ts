@@ -231,6 +231,30 @@ test('flows that clash stand one after the other, when they are written in time'
   expect(both.join('\n')).toMatch(/writes both: flows \d and 3/);
 });
 
+test('R11: over skipped rows a color goes one way, whenever it runs, and over defects only where they forward', () => {
+  const region = programOf();
+  const twice: RegionProgram = { ...region, ops: [region.ops[0], region.ops[0]] };
+  const again = (turn: number): Flow[] => EXAMPLE.map((f, i) => ({ ...f, color: EXAMPLE[(i + turn) % 3].color }));
+  const two = (turn: number): RoutedProgram => {
+    const second: Phase = { ...PHASE, op: 1, flows: [3, 4, 5], loads: turn === 0 ? [] : [3, 4, 5] };
+    const first: Phase = { ...PHASE, loads: turn === 0 ? [] : [0, 1, 2] };
+    const program = routed({ flows: [...EXAMPLE, ...again(turn)], phases: [[first, second]] }, twice);
+    const regions = [{ stages: [0], x: 3, y: 2, width: 2, height: 5, skippedRows: [4] }];
+    return { ...program, placement: { regions } };
+  };
+  const on = (program: RoutedProgram, change: Partial<RoutedProgram['target']>): RoutedProgram => ({
+    ...program,
+    target: { ...program.target, ...change },
+  });
+  expect(found(two(0))).toEqual([]);
+  expect(found(two(1))).toContain(
+    'R11 flows 2 and 4 of class 0: N and S on color 5 of a router that the region passes over, which nobody writes',
+  );
+  const defects = [{ x: 3, y: 4, width: 1, height: 1 }];
+  expect(found(on(two(0), { defects }))).toEqual(['R11 region 0: it passes over a core that must not be used']);
+  expect(found(on(two(0), { defects, defectsForward: true }))).toEqual([]);
+});
+
 test('R10: two cores that pass on to each other', () => {
   const up = [queued([1], 'R>N', null, 1), queued([0], 'S>R', 1, null)];
   const flows = EXAMPLE.map((f, i) => (i === 1 ? { ...f, runs: [...up, ...f.runs.slice(1)] } : f));
