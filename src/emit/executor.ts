@@ -50,7 +50,9 @@ export function emitExecutor(source: ExecutorSource): string {
 }
 
 /** What a file may import, in order. */
-const RUNTIME = 'body host isMain main Model op openBlobs openPlaced openWeights region Tensor tensor'.split(' ');
+const RUNTIME = 'body host isMain main Model op openBlobs openPlaced openWeights prepare region Tensor tensor'.split(
+  ' ',
+);
 
 const opening = (graph: Graph, generator: string): string =>
   [
@@ -113,11 +115,17 @@ function modelObject({ graph, roles, plan }: ExecutorSource): string[] {
     '};',
     '',
     ...(plan === undefined
-      ? ['/** Runs the model on tensors by name. */', 'export const run = reference;']
+      ? [
+          '/** Runs the model on tensors by name: what `reference` says, prepared once. */',
+          'export const run = prepare(model);',
+        ]
       : [
+          '/** The model as `reference` says it, prepared once. */',
+          'const prepared = prepare(model);',
+          '',
           '/** Runs the model on tensors by name: its graph, or the plan core by core. */',
           "export const run = (inputs: Inputs, mode: 'reference' | 'placed' = 'reference'): Outputs =>",
-          "  mode === 'placed' ? placed(inputs) : reference(inputs);",
+          "  mode === 'placed' ? placed(inputs) : prepared(inputs);",
         ]),
     '',
     'if (isMain(import.meta.url)) void main(model);',

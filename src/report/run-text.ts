@@ -64,7 +64,7 @@ function measuredRows({ executor, prompt, generated, reason, measured }: Measure
     ],
   ];
 }
-type Measured = Pick<RunResult, 'executor' | 'prompt' | 'generated' | 'reason' | 'measured'>;
+type Measured = Pick<RunResult, 'prompt' | 'generated' | 'reason' | 'measured'> & { readonly executor: string };
 
 export const renderMeasured = (result: Measured): string => `\n${pairs(measuredRows(result))}`;
 

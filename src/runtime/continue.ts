@@ -5,11 +5,18 @@ import { type GenerationOptions, generationArguments } from '../cli/run.ts';
 import { interruption } from '../cli/signals.ts';
 import type { Diagnostic } from '../diag/diagnostic.ts';
 import type { Answer } from '../driver/contract.ts';
-import { graphDecoder, placedDecoder } from '../generate/decoder.ts';
+import {
+  type Decoder,
+  type DecoderInterface,
+  graphDecoder,
+  placedDecoder,
+  sessionDecoder,
+} from '../generate/decoder.ts';
 import { continuePrompt, tokenizerFor } from '../generate/text.ts';
 import { renderMeasured, speedOf } from '../report/run-text.ts';
-import type { EvaluateOptions } from './evaluate.ts';
+import type { EvaluateOptions, Mode } from './evaluate.ts';
 import { ioSpecs, type Model } from './model.ts';
+import { graphOf } from './prepare.ts';
 
 type Options = GenerationOptions & EvaluateOptions & CommonOptions;
 
@@ -20,13 +27,7 @@ export async function continueText(model: Model, folder: string, options: Option
   const diagnostics: Diagnostic[] = [];
   const [inputs, outputs] = [ioSpecs(model.inputs), ioSpecs(model.outputs)];
   const context = placed?.context ?? Number.POSITIVE_INFINITY;
-  const decoder =
-    mode === 'placed' && placed !== undefined
-      ? placedDecoder(placed.open())
-      : graphDecoder(
-          { inputs, outputs, context },
-          (feeds) => new Map(Object.entries(model.reference(Object.fromEntries(feeds)))),
-        );
+  const decoder = decoderOf(model, mode, { inputs, outputs, context });
   const words = outputs.find(({ role, shape }) => role.kind !== 'present' && shape.length >= 2)?.shape.at(-1);
   const vocabulary = typeof words === 'number' ? words : (model.vocabulary ?? undefined);
   const tokenizer = tokenizerFor(options.tokenizer, folder, vocabulary, (d) => diagnostics.push(d));
@@ -51,4 +52,10 @@ export async function continueText(model: Model, folder: string, options: Option
     text: () => '',
     json: () => ({ schema: 'wafc.continuation/1', model: model.name, ...answer }),
   };
+}
+
+function decoderOf(model: Model, mode: Mode, io: DecoderInterface): Decoder {
+  if (mode === 'placed' && model.placed !== undefined) return placedDecoder(model.placed.open());
+  if (mode === 'reference') return sessionDecoder(io, graphOf(model));
+  return graphDecoder(io, (feeds) => new Map(Object.entries(model.reference(Object.fromEntries(feeds)))));
 }

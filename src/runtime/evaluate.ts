@@ -6,19 +6,23 @@ import { readFeeds } from '../exec/read-feeds.ts';
 import { writeNpz } from '../tensor/npz.ts';
 import { table } from '../util/table.ts';
 import { checkInputs, feedSpecs, type Model, type Tensors } from './model.ts';
+import { prepare } from './prepare.ts';
+
+/** The graph, prepared; the graph line by line on plain kernels; the plan core by core. */
+export type Mode = 'reference' | 'plain' | 'placed';
 
 export interface EvaluateOptions {
   readonly input?: readonly string[];
   readonly output?: string;
   readonly seed: number;
   readonly tokens: number;
-  readonly mode?: 'reference' | 'placed';
+  readonly mode?: Mode;
 }
 
 export function evaluate(model: Model, options: EvaluateOptions): Answer {
   const inputs = inputsOf(model, options);
   const { mode = 'reference', output } = options;
-  const outputs = mode === 'placed' && model.placed !== undefined ? model.placed.run(inputs) : model.reference(inputs);
+  const outputs = runnerOf(model, mode)(inputs);
   if (output !== undefined) writeNpz(output, new Map(Object.entries(outputs)));
   return {
     exitCode: 0,
@@ -36,6 +40,11 @@ export function evaluate(model: Model, options: EvaluateOptions): Answer {
       })),
     }),
   };
+}
+
+function runnerOf(model: Model, mode: Mode): (inputs: Tensors) => Tensors {
+  if (mode === 'placed' && model.placed !== undefined) return model.placed.run;
+  return mode === 'plain' ? (inputs) => model.reference(inputs) : prepare(model);
 }
 
 /** Where no table tells how many ids there are, two of them are safe. */

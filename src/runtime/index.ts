@@ -6,5 +6,6 @@ export { fromNumbers as tensor, type Tensor } from '../tensor/tensor.ts';
 export { isMain, main } from './main.ts';
 export type { Model, ModelIo, Tensors } from './model.ts';
 export { body, type Attribute, type Body, op } from './op.ts';
+export { prepare } from './prepare.ts';
 export { host, openBlobs, openPlaced, type Placed, region, type RegionBuilder } from './placed.ts';
 export { openWeights } from './weights.ts';

@@ -56,14 +56,16 @@ function commandOf(model: Model): Command {
     .option('--output <file.npz>', 'write the outputs')
     .option('--seed <n>', 'seed of random inputs and of sampling', integerFrom(0), 0)
     .option('--tokens <n>', 'length of random inputs', integerFrom(1), 8);
+  command.addOption(
+    new Option(
+      '--mode <executor>',
+      `the graph, prepared; line by line on plain kernels${model.placed === undefined ? '' : '; the plan core by core'}`,
+    )
+      .choices(['reference', 'plain', ...(model.placed === undefined ? [] : ['placed'])])
+      .default('reference'),
+  );
   if (model.placed !== undefined)
-    command
-      .addOption(
-        new Option('--mode <executor>', "the model's graph, or the plan core by core")
-          .choices(['reference', 'placed'])
-          .default('reference'),
-      )
-      .option('--compare', 'run both, and compare; exit code 3 when they differ');
+    command.option('--compare', 'run the plan and the graph line by line, and compare; exit code 3 when they differ');
   withGeneration(command.optionsGroup('Generating:'));
   return withExamples(command, [
     'npx tsx executor.ts --input inputs.npz --output outputs.npz',

@@ -24,7 +24,7 @@ export interface Model<I extends Tensors = Tensors, O extends Tensors = Tensors>
   readonly outputs: readonly ModelIo[];
   /** Token ids are below this; null where the graph does not tell. */
   readonly vocabulary: number | null;
-  /** The graph, op by op. */
+  /** The graph, op by op. A method, so that a model of certain inputs is a model. */
   reference(inputs: I): O;
   /** The plan, core by core; absent where nothing was placed. */
   readonly placed?: Placed;

@@ -1,13 +1,13 @@
 /** What emitted executors call: ops by name, bodies as closures, constants by value. */
 import { fail } from '../diag/diagnostic.ts';
 import { callOp } from '../exec/reference.ts';
-import { bytesSource, denseConstant } from '../ir/constant.ts';
 import { parseDim } from '../ir/dim.ts';
 import type { AttrValue, Graph } from '../ir/graph.ts';
 import { id, type ValueId } from '../ir/ids.ts';
 import { DTYPE_BITS, type DType, type TensorType } from '../ir/types.ts';
-import { pack } from '../tensor/pack.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { constantOf, loaded } from './constants.ts';
+import { tracing } from './trace.ts';
 
 /** A body of If, Loop or Scan. */
 export interface Body {
@@ -35,11 +35,15 @@ export function op(
   outputs = 1,
 ): Tensor[] {
   const attrs = Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, attrOf(value)]));
+  const origin = { node, by: [] };
+  const trace = tracing();
+  if (trace !== undefined) return trace.op({ kind, version, origin, inputs, outputs }, attrs);
   const wanted = Array.from({ length: outputs }, (_, i) => id<'value'>(i));
-  return callOp({ kind, version, attrs, origin: { node, by: [] }, outputs: wanted }, inputs, (graph, given) => {
+  const operands = inputs.map((input) => input && loaded(input));
+  return callOp({ kind, version, attrs, origin, outputs: wanted }, operands, (graph, given) => {
     const run = closures.get(graph);
     if (run === undefined) throw new Error(`${node}: a body that is no body()`);
-    return run(...given);
+    return run(...given).map(loaded);
   });
 }
 
@@ -50,6 +54,8 @@ export function body(
   run: (...inputs: Tensor[]) => readonly Tensor[],
 ): Body {
   const types = [...inputs, ...outputs].map(parseType);
+  const trace = tracing();
+  if (trace !== undefined) return { body: trace.body(types.slice(0, inputs.length), run) };
   const ids = types.map((_, i): ValueId => id(i));
   const graph: Graph = {
     name: 'body',
@@ -68,8 +74,7 @@ export function body(
 function attrOf(value: Attribute): AttrValue {
   if (typeof value !== 'object') return value;
   if ('body' in value) return { graph: value.body };
-  if (!('dtype' in value)) return value;
-  return denseConstant(value.dtype, value.shape, bytesSource('attribute', pack(value.dtype, value.data)));
+  return 'dtype' in value ? constantOf(value) : value;
 }
 
 const isDType = (word: string): word is DType => Object.hasOwn(DTYPE_BITS, word);

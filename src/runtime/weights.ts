@@ -4,12 +4,12 @@ import { fail } from '../diag/diagnostic.ts';
 import { denseConstant } from '../ir/constant.ts';
 import type { OnnxGraph, OnnxTensor } from '../onnx/model.ts';
 import { openModel } from '../onnx/reader.ts';
-import { readConstant } from '../tensor/read.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
+import { lazyTensor } from './constants.ts';
 
 /**
  * A function from a name to an initializer of the model at `url`. What is inside a body is called by the first output of its node and
- * the attribute: `out.then_branch.name`. The file is opened at the first call, tensors are kept.
+ * the attribute: `out.then_branch.name`. The file is opened at the first call; elements are read when an op asks for them.
  * @throws Diagnosed `runtime/weight` for a name that the model does not have.
  */
 export function openWeights(url: URL): (name: string) => Tensor {
@@ -45,4 +45,4 @@ function* tensorsOf(graph: OnnxGraph, prefix: string): Generator<[string, OnnxTe
 }
 
 const read = ({ dtype, shape, source, strings }: OnnxTensor): Tensor =>
-  strings === undefined ? readConstant(denseConstant(dtype, shape, source)) : { ...zeros('string', shape), strings };
+  strings === undefined ? lazyTensor(denseConstant(dtype, shape, source)) : { ...zeros('string', shape), strings };

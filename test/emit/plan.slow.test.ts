@@ -48,7 +48,7 @@ describe('executor.ts of pico', () => {
   test('the golden text, by the graph and by the plan', async () => {
     const { prompt, greedy_tokens } = JSON.parse(readFileSync(join(PICO, 'golden.json'), 'utf8'));
     const text = prompt + Buffer.from(greedy_tokens.slice(0, 40)).toString();
-    for (const mode of ['reference', 'placed']) {
+    for (const mode of ['reference', 'plain', 'placed']) {
       const { code, out } = await run('--prompt', prompt, '--max-tokens', '40', '--mode', mode);
       expect({ mode, code, out }).toEqual({ mode, code: 0, out: `${text}\n` });
     }
@@ -78,7 +78,7 @@ console.log(JSON.stringify({ mode, inputs, outputs, templates, stages }));`;
     expect(diagnostics.map(({ message }) => message)).toEqual(['input input_ids: expected i64[1,S], found f32[1,2]']);
     const usage = await run('--mode', 'fast');
     expect(usage).toMatchObject({ code: 2, out: '' });
-    expect(usage.err).toContain('Allowed choices are reference, placed');
+    expect(usage.err).toContain('Allowed choices are reference, plain, placed');
   });
 });
 

@@ -57,6 +57,11 @@ export const RUN_CODES: CodeTable = {
     why: '`wafc emit` writes the graph of a model only; nothing says how it would lie on cores.',
     fix: 'Compile the model: `wafc compile -o` writes an executor.ts that runs the plan, too.',
   },
+  'runtime/trace': {
+    title: 'an executor is not a graph',
+    why: '`run` prepares what `reference` says as a graph of ops, without any numbers; here a number is asked for, or an output is not given. executor.ts was edited.',
+    fix: 'Compute with `op` alone, or call `reference`, which runs line by line (`--mode plain`).',
+  },
   'runtime/type': {
     title: 'a type in an emitted executor cannot be read',
     why: 'Types are written f32[B,S,64]; executor.ts was edited, or another version of wafc wrote it.',

@@ -5,18 +5,28 @@
  */
 import { isConstantAttr, isGraphAttr, type Op } from '../../ir/graph.ts';
 import { printType, type TensorType } from '../../ir/types.ts';
-import { sizeOf } from '../../tensor/tensor.ts';
+import { readConstant } from '../../tensor/read.ts';
+import { sizeOf, type Tensor } from '../../tensor/tensor.ts';
 import { type Slot, tensorOf } from './slot.ts';
-
-/** Of an op that gives the same whenever it reads the same; undefined where that cannot be told. */
-function keyOf({ kind, version, attrs }: Op, operands: string): string | undefined {
-  const values = Object.entries(attrs);
-  if (values.some(([, v]) => isGraphAttr(v) || isConstantAttr(v))) return undefined;
-  return `${kind}@${version} ${JSON.stringify(values)} (${operands})`;
-}
 
 /** Constants of at most so many elements are compared by content. */
 const SMALL = 64;
+
+/** Of an op that gives the same whenever it reads the same; undefined where that cannot be told. */
+function keyOf({ kind, version, attrs }: Op, operands: string): string | undefined {
+  const values: unknown[] = [];
+  for (const [name, value] of Object.entries(attrs)) {
+    if (isGraphAttr(value) || (isConstantAttr(value) && sizeOf(value.shape) > SMALL)) return undefined;
+    values.push(name, isConstantAttr(value) ? contentOf(readConstant(value)) : value);
+  }
+  return `${kind}@${version} ${JSON.stringify(values)} (${operands})`;
+}
+
+/** A tensor as text: the same for the same elements. */
+function contentOf({ dtype, shape, data, strings }: Tensor): string {
+  const elements = strings ?? Array.from(data, (v) => (Object.is(v, -0) ? '-0' : String(v)));
+  return `${dtype}[${shape}] ${JSON.stringify(elements)}`;
+}
 
 export class Merger {
   private readonly numbers = new Map<Slot, number>();
@@ -74,9 +84,7 @@ export class Merger {
     if (slot === null) return '_';
     if (!slot.known || sizeOf(slot.view.shape) > SMALL) return String(this.numberOf(slot));
     this.load(slot);
-    const { dtype, shape, data, strings } = tensorOf(slot);
-    const elements = strings ?? Array.from(data, (v) => (Object.is(v, -0) ? '-0' : String(v)));
-    return `${dtype}[${shape}] ${JSON.stringify(elements)}`;
+    return contentOf(tensorOf(slot));
   }
 
   private numberOf(slot: Slot): number {
