@@ -97,9 +97,8 @@ describe.skipIf(!present)(`executor.ts on golden cases${present ? '' : ': NOT RU
       await emit({ model: join(shared, 'pico', file), output, bindings: {} });
       const { prompt, greedy_tokens } = JSON.parse(readFileSync(join(shared, 'pico', golden), 'utf8'));
       const count = String(greedy_tokens.length);
-      const { code, out } = await tsx(folder, join(output, 'executor.ts'), [
-        ...['--tokenizer', 'bytes', '--prompt', prompt, '--max-tokens', count, '--json'],
-      ]);
+      const args = ['--tokenizer', 'bytes', '--prompt', prompt, '--max-tokens', count, '--json'];
+      const { code, out } = await tsx(folder, join(output, 'executor.ts'), args);
       expect({ code, ids: JSON.parse(out).generated.ids }).toEqual({ code: 0, ids: greedy_tokens });
     });
   }
