@@ -13,6 +13,7 @@ import liftTokens from './1-graph/lift-tokens.ts';
 import ropeHalves from './1-graph/rope-halves.ts';
 import splitLinears from './1-graph/split-linears.ts';
 import pruneWeights from './2-compress/prune-weights.ts';
+import quantizeCache from './2-compress/quantize-cache.ts';
 import quantizeWeights from './2-compress/quantize-weights.ts';
 import scaleInputs from './2-compress/scale-inputs.ts';
 import bindLengths from './3-partition/bind-lengths.ts';
@@ -39,6 +40,7 @@ export const PASSES: PassRegistry = [
   scaleInputs,
   pruneWeights,
   quantizeWeights,
+  quantizeCache,
   bindLengths,
   splitStages,
   chooseRegions,

@@ -4,7 +4,8 @@
  * Before  wafc.linear with dense weights.
  * After   the same ops; weights are quantized constants (or f16), whose values are those of the format. With `correctBias`, biases that
  *         cancel the mean error of the outputs.
- * Skips   weights that are quantized already; formats `keep`.
+ * Skips   weights that are quantized already; formats `keep`. With `shapesOnly`, values: what is stored how is all that a plan without
+ *         weights needs.
  *
  * Algorithms that look at inputs (awq, gptq) walk the calibration windows through the model once; each layer sees what the layers before it
  * make of them as they are compressed by then.
@@ -13,6 +14,7 @@ import { formatsFor, readFormat } from '../../src/compress/assign.ts';
 import { denseWeight, matrixOf, weightFrom } from '../../src/compress/constant.ts';
 import { type Format, KEEP } from '../../src/compress/format.ts';
 import { dequantizeMatrix, type Matrix } from '../../src/compress/matrix.ts';
+import { unknownWeight } from '../../src/compress/unknown.ts';
 import { ALGORITHMS, compressMatrix, isAlgorithm, Moments, needsInputs } from '../../src/compress/weights.ts';
 import { fail } from '../../src/diag/diagnostic.ts';
 import { type Linear, linearsOf } from '../../src/eval/linears.ts';
@@ -34,6 +36,7 @@ const OPTIONS: {
   readonly damp: number;
   readonly block: number;
   readonly correctBias: boolean;
+  readonly shapesOnly: boolean;
 } = {
   format: 'int8',
   algorithm: 'rtn',
@@ -44,6 +47,7 @@ const OPTIONS: {
   damp: 0.01,
   block: 128,
   correctBias: false,
+  shapesOnly: false,
 };
 
 export default definePass({
@@ -56,7 +60,7 @@ export default definePass({
   options: OPTIONS,
   run(program, { options, edit: begin, count, report }) {
     const { graph, calibration } = program;
-    const { algorithm, actOrder, damp, block, correctBias } = options;
+    const { algorithm, actOrder, damp, block, correctBias, shapesOnly } = options;
     if (!isAlgorithm(algorithm))
       fail({ code: 'compress/algorithm', message: `'${algorithm}' is none of ${ALGORITHMS.join(', ')}` });
     const linears = linearsOf(graph);
@@ -114,6 +118,17 @@ export default definePass({
       count('biases corrected');
     };
 
+    if (shapesOnly) {
+      for (const { constant, weight, op } of linears) {
+        const format = formats.get(op) ?? KEEP;
+        if (format.kind === 'keep' || isQuantized(constant) || done.has(constant)) continue;
+        const made = unknownWeight(graph.names[weight], constant, format, algorithm);
+        edit.setConstant(weight, made);
+        done.set(constant, made);
+        count('matrices');
+      }
+      return { ...program, graph: edit.finish() };
+    }
     if (!needsInputs(algorithm) && !correctBias) {
       for (const linear of linears) compress(linear, formatOf(linear), undefined, undefined);
       return { ...program, graph: edit.finish() };

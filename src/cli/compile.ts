@@ -21,6 +21,7 @@ interface Options {
   readonly prune: readonly string[];
   readonly calib?: string;
   readonly tokenizer?: string;
+  readonly kv?: string;
   readonly override: readonly string[];
   readonly exclude: readonly string[];
   readonly eval?: string;
@@ -116,6 +117,7 @@ function addCompressionOptions(command: Command): void {
     )
     .option('--calib <text>', 'text.txt, data.jsonl, ids.npz, or self[:n=128,len=512,seed=0]: sampled from the model')
     .option('--tokenizer <file>', 'tokenizer.json, a tokenizer.bin of llama2.c, or bytes')
+    .option('--kv <format>', 'keep keys and values as fp16, int8 (needs --calib) or int4:kivi32')
     .option('--override <rules>', "formats of layers by name: 'down_proj=int8,layers.0.*=fp16'", names, none)
     .option('--exclude <names>', 'layers that stay as they are', names, none)
     .option('--eval <text>', 'measure perplexity and divergence on a text')
@@ -129,7 +131,7 @@ function addCompressionOptions(command: Command): void {
 }
 
 function compressionOf(options: Options): CompressionArguments {
-  const { quantize, algo, prune, calib, tokenizer, override, exclude, maxPpl, exportOnnx, onnxStyle } = options;
+  const { quantize, algo, prune, calib, tokenizer, kv, override, exclude, maxPpl, exportOnnx, onnxStyle } = options;
   return {
     override,
     exclude,
@@ -139,6 +141,7 @@ function compressionOf(options: Options): CompressionArguments {
     ...(prune.length === 0 ? {} : { prune }),
     ...(calib === undefined ? {} : { calib }),
     ...(tokenizer === undefined ? {} : { tokenizer }),
+    ...(kv === undefined ? {} : { kv }),
     ...(options.eval === undefined ? {} : { evaluate: options.eval }),
     ...(maxPpl === undefined ? {} : { maxPpl }),
     ...(exportOnnx === undefined ? {} : { exportOnnx }),

@@ -42,7 +42,8 @@ export function hqq(matrix: Matrix, format: IntegerFormat): QuantizedMatrix {
 }
 
 /** MatMulNBits alone takes zero points between codes, and it has kernels for blocks of these sizes. */
-const holdsFloatZeros = (group: number): boolean => group >= 16 && group <= 256 && Number.isInteger(Math.log2(group));
+export const holdsFloatZeros = (group: number): boolean =>
+  group >= 16 && group <= 256 && Number.isInteger(Math.log2(group));
 
 /** The grid of each group's own least and largest weight: zero need not be on it. */
 function startOf({ low, high }: Extremes, levels: number): { scales: Float32Array; zeros: Float32Array } {

@@ -4,6 +4,7 @@
  */
 import { type CollectiveOp, type ComputeOp, isCollective, type RegionProgram, type T } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
+import { isFloat } from '../ir/types.ts';
 import { type ChosenLine, collectiveCost } from './collectives.ts';
 import { productCost, type VectorCost, vectorCost } from './compute.ts';
 import { EXP_PASSES, type Overhead, OVERHEAD_SPLITS, SCALAR_DIVISION_CYCLES } from './constants.ts';
@@ -132,7 +133,8 @@ function compute(op: ComputeOp, place: Place): Cost {
     case 'embed':
       return embed(op, place);
     case 'append':
-      return vector(place, op.x, COPY);
+      // Codes: times the inverse scale, rounded, cut off.
+      return vector(place, op.x, op.scales === undefined ? COPY : { passes: 3, reads: 2 });
     case 'unary':
       return vector(place, op.x, { passes: unaryPasses(op.fn), reads: 1 });
     case 'binary':
@@ -226,7 +228,8 @@ function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target, overhea
  * Two products and a softmax over the core's own positions: queries against keys, weights against values. Every
  * query feature meets every position once, and so does every output feature.
  */
-function attend(op: Extract<ComputeOp, { op: 'attend' }>, { program, target, overhead }: Place): Cost {
+function attend(op: Extract<ComputeOp, { op: 'attend' }>, place: Place): Cost {
+  const { program, target, overhead } = place;
   const { tensors, shape } = program;
   const tileOf = (t: T): number[] => tileShape(tensors[t], shape);
   const [tokens, queryFeatures] = tileOf(op.q);
@@ -235,7 +238,9 @@ function attend(op: Extract<ComputeOp, { op: 'attend' }>, { program, target, ove
     const { dtype } = tensors[state];
     const held = { elements: tileElements(tensors[state], shape), bytes: tileBytes(tensors[state], shape) };
     const macs = tokens * positions * features;
-    return { macs, ...productCost({ macs, ...held, dtype, x: tensors[op.q].dtype, sum: dtype }, target) };
+    const x = tensors[op.q].dtype;
+    // Codes are multiplied in the type of the queries.
+    return { macs, ...productCost({ macs, ...held, dtype, x, sum: isFloat(dtype) ? dtype : x }, target) };
   };
   const scores = product(op.keys, queryFeatures);
   const mixed = product(op.values, tileOf(op.out)[1]);
@@ -245,16 +250,20 @@ function attend(op: Extract<ComputeOp, { op: 'attend' }>, { program, target, ove
     { elements: weights, passes: EXP_PASSES + 3, reads: 1, dtype: tensors[op.q].dtype },
     target,
   );
+  const scaled = [op.keyScales === undefined ? null : op.q, op.valueScales === undefined ? null : op.out].map((t) =>
+    t === null ? { cycles: 0, bound: 0 } : vectorOf(place, t, { passes: 1, reads: 2 }),
+  );
+  const scaling = scaled[0].cycles + scaled[1].cycles;
   return made(
     [
       { what: 'multiply', cycles: scores.multiply + mixed.multiply },
       { what: 'unpack', cycles: scores.unpack + mixed.unpack },
       { what: 'software', cycles: 2 * overhead.compute },
-      { what: 'vector', cycles: softmax.cycles },
-      { what: 'software', cycles: Math.max(0, overhead.compute - softmax.cycles) },
+      { what: 'vector', cycles: softmax.cycles + scaling },
+      { what: 'software', cycles: Math.max(0, overhead.compute - softmax.cycles - scaling) },
     ],
     {
-      bound: scores.bound + mixed.bound + softmax.bound,
+      bound: scores.bound + mixed.bound + softmax.bound + scaled[0].bound + scaled[1].bound,
       boundBy: scores.boundBy,
       macs: scores.macs + mixed.macs,
     },

@@ -102,8 +102,9 @@ export function narrowest(plan: Pick<PlacedPlan, 'templates'>): 'f32' | 'f16' | 
     plan.templates.flatMap(({ program }) =>
       program.tensors
         .filter((t) => t.role !== 'input' && (t.dtype !== 'u8' || t.coding !== undefined))
-        // Codes are decoded exactly: what rounds is the type of their values.
-        .map(({ coding, dtype }) => coding?.rounded ?? dtype),
+        // Codes of weights are decoded exactly: what rounds is the type of their values. A key or value near the middle of two codes can
+        // become either, which is as much as f16 is allowed.
+        .map(({ coding, dtype, role }) => coding?.rounded ?? (role === 'state' && dtype === 'i8' ? 'f16' : dtype)),
     ),
   );
   if (types.has('bf16')) return 'bf16';

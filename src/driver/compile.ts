@@ -114,6 +114,12 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     roles: loaded.roles,
   };
   const { compression } = args;
+  const known = { values: args.weights };
+  if (!known.values && (compression.evaluate !== undefined || compression.exportOnnx !== undefined))
+    fail({
+      code: 'compress/no-values',
+      message: `${compression.evaluate === undefined ? '--export-onnx' : '--eval'} reads the weights that --no-weights leaves out`,
+    });
   const auto =
     compression.quantize === 'auto'
       ? chooseFormats(runPasses(start, GRAPH_STEPS, QUIET), (program) => fits(program, goalOf(args)))
@@ -121,10 +127,10 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
   if (auto !== undefined) diagnostics.push(auto.remark);
   const wanted =
     auto === undefined
-      ? compressionSteps(compression)
+      ? compressionSteps(compression, known)
       : auto.overrides === null
-        ? compressionSteps({ ...compression, quantize: 'int4' })
-        : autoSteps(compression, auto.overrides);
+        ? compressionSteps({ ...compression, quantize: 'int4' }, known)
+        : autoSteps(compression, auto.overrides, known);
   const steps =
     args.flags.passes === undefined ? pipelineFor(goalOf(args), wanted) : parsePassList(args.flags.passes, PASSES);
   const options = {
@@ -235,6 +241,7 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
 
 /** The program with windows to calibrate on, where a pass looks at inputs. */
 function calibrated(start: Program, args: CompileArguments, effects: Effects, diagnostics: Diagnostic[]): Program {
+  if (!args.weights) return start;
   const model = (): Program => runPasses(start, GRAPH_STEPS, QUIET);
   const windows = calibrationFor(args.compression, model, effects, (d) => diagnostics.push(d), args.context);
   return windows === undefined ? start : { ...start, calibration: windows };
@@ -247,12 +254,13 @@ function compressionFacts(
   { compression }: CompileArguments,
   measured: Measured | undefined,
 ): Readonly<Record<string, unknown>> {
-  const { quantize = 'keep', prune, calib, override, exclude } = compression;
+  const { quantize = 'keep', prune, calib, kv = 'keep', override, exclude } = compression;
   return {
     quantize,
     algorithm: quantize === 'keep' ? null : algorithmOf(compression),
     ...(prune === undefined ? {} : { prune }),
     calibration: calib === undefined ? null : basename(calib),
+    kv,
     override,
     exclude,
     measured: measured ?? null,

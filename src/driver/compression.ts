@@ -1,5 +1,6 @@
 /** What the compression options of `wafc compile` mean: passes to run after the graph passes, texts to look at, and what is measured. */
 import { basename } from 'node:path';
+import quantizeCache from '../../passes/2-compress/quantize-cache.ts';
 import quantizeWeights from '../../passes/2-compress/quantize-weights.ts';
 import scaleInputs from '../../passes/2-compress/scale-inputs.ts';
 import { readFormat } from '../compress/assign.ts';
@@ -23,8 +24,24 @@ const EVALUATED_WINDOWS = 32;
 /** Fewer calibration tokens say little about the inputs of a layer. */
 const FEW_TOKENS = 2000;
 
-/** The passes that compression options ask for, in order (section 6.1): scales, pruning, codes. @throws Diagnosed for words that are none. */
-export function compressionSteps(args: CompressionArguments, grids?: readonly string[]): readonly Step[] {
+/** What else the passes have to know. */
+export interface Known {
+  /** Whether weights have values: a plan without any is made from shapes alone. */
+  readonly values: boolean;
+}
+
+/** The passes that compression options ask for, in order (section 6.1): scales, pruning, codes, caches. @throws Diagnosed for words that are none. */
+export const compressionSteps = (
+  args: CompressionArguments,
+  known: Known = { values: true },
+  grids?: readonly string[],
+): readonly Step[] => [...weightSteps(args, known, grids), ...cacheSteps(args, known)];
+
+/** Keys and values last: their scales are those of the compressed model. */
+const cacheSteps = ({ kv }: CompressionArguments, { values }: Known): readonly Step[] =>
+  kv === undefined ? [] : [step(quantizeCache, { format: kv, shapesOnly: !values })];
+
+function weightSteps(args: CompressionArguments, { values }: Known, grids?: readonly string[]): readonly Step[] {
   const { quantize } = args;
   if (quantize === undefined || quantize === 'keep' || quantize === 'auto') return pruningSteps(args, undefined, grids);
   const format = readFormat(quantize);
@@ -38,9 +55,9 @@ export function compressionSteps(args: CompressionArguments, grids?: readonly st
   };
   const rules = { ...formats, exclude: args.exclude };
   return [
-    ...(algorithm.includes('awq') && format.kind === 'integer' ? [step(scaleInputs, rules)] : []),
+    ...(algorithm.includes('awq') && format.kind === 'integer' && values ? [step(scaleInputs, rules)] : []),
     ...pruningSteps(args, formats, grids),
-    step(quantizeWeights, { ...rules, algorithm }),
+    step(quantizeWeights, { ...rules, algorithm, shapesOnly: !values }),
   ];
 }
 
@@ -48,16 +65,18 @@ export function compressionSteps(args: CompressionArguments, grids?: readonly st
 export function autoSteps(
   args: CompressionArguments,
   chosen: readonly string[],
+  known: Known,
   grids?: readonly string[],
 ): readonly Step[] {
   const formats = { format: 'keep', head: 'keep', overrides: [...chosen, ...args.override] };
-  if (formats.overrides.length === 0) return pruningSteps(args, undefined, grids);
+  if (formats.overrides.length === 0) return [...pruningSteps(args, undefined, grids), ...cacheSteps(args, known)];
   const rules = { ...formats, exclude: args.exclude };
   const algorithm = algorithmOf({ ...args, quantize: 'int4' });
   return [
-    ...(algorithm.includes('awq') ? [step(scaleInputs, rules)] : []),
+    ...(algorithm.includes('awq') && known.values ? [step(scaleInputs, rules)] : []),
     ...pruningSteps(args, formats, grids),
-    step(quantizeWeights, { ...rules, algorithm }),
+    step(quantizeWeights, { ...rules, algorithm, shapesOnly: !known.values }),
+    ...cacheSteps(args, known),
   ];
 }
 
@@ -72,8 +91,8 @@ export function algorithmOf({ quantize = 'keep', algo, calib }: CompressionArgum
   return calib === undefined ? 'hqq' : 'gptq';
 }
 
-export const wantsCompression = ({ quantize, prune = [], evaluate }: CompressionArguments): boolean =>
-  (quantize !== undefined && quantize !== 'keep') || prune.length > 0 || evaluate !== undefined;
+export const wantsCompression = ({ quantize, prune = [], kv, evaluate }: CompressionArguments): boolean =>
+  (quantize !== undefined && quantize !== 'keep') || prune.length > 0 || kv !== undefined || evaluate !== undefined;
 
 /** Windows to calibrate on, if any step looks at inputs. @throws Diagnosed for texts that cannot be read. */
 export function calibrationFor(
@@ -83,9 +102,9 @@ export function calibrationFor(
   report: Report,
   context = WINDOW_TOKENS,
 ): readonly Int32Array[] | undefined {
-  const { calib } = args;
-  const quantizes = args.quantize !== undefined && needsInputs(algorithmOf(args));
-  if (calib === undefined || !(quantizes || pruningNeedsInputs(args))) return undefined;
+  const { calib, quantize, kv } = args;
+  const quantizes = quantize !== undefined && needsInputs(algorithmOf(args));
+  if (calib === undefined || !(quantizes || kv === 'int8' || pruningNeedsInputs(args))) return undefined;
   const model = lift();
   const tokenizer = tokenizerFor(args, model);
   const sampled = /^self(?::(.*))?$/.exec(calib);

@@ -43,6 +43,8 @@ export interface CompressionArguments {
   /** A text to calibrate on; `self` is sampled from the model. */
   readonly calib?: string;
   readonly tokenizer?: string;
+  /** How keys and values are kept: fp16, int8, int4:kivi32. */
+  readonly kv?: string;
   /** `layer=format`. */
   readonly override: readonly string[];
   readonly exclude: readonly string[];

@@ -109,8 +109,8 @@ const TENSOR_FIELDS = {
   rms_scale: ['inputs', 'sums', 'outputs'],
   layer_apply: ['x', 'moments', 'gamma', 'beta', 'out'],
   rope: ['x', 'cos', 'sin', 'out'],
-  append: ['x', 'state'],
-  attend: ['q', 'keys', 'values', 'mask', 'stats', 'out'],
+  append: ['x', 'state', 'scales'],
+  attend: ['q', 'keys', 'values', 'mask', 'keyScales', 'valueScales', 'stats', 'out'],
   softmax_finish: ['o', 'stats', 'out'],
   shard: ['x', 'out'],
   slice: ['x', 'out'],
@@ -178,7 +178,7 @@ function restCode(key: string, value: unknown, variables: readonly string[]): st
       ? `{ ${Object.entries(entry)
           .map(
             ([field, v]) =>
-              `${field}: ${field === 'tensor' || field === 'state' ? tensorRefs(v, variables) : literal(v)}`,
+              `${field}: ${field === 'tensor' || field === 'state' || field === 'scales' ? tensorRefs(v, variables) : literal(v)}`,
           )
           .join(', ')} }`
       : literal(entry);

@@ -65,3 +65,23 @@ export function runSequence(model: Model, ids: ArrayLike<number>): Tensor {
   if (logits === undefined) throw new Error(`${name} was not computed`);
   return { ...logits, shape: logits.shape.slice(1) };
 }
+
+/** Shows values of the graph for every window of ids, from an empty past. */
+export function runValues(
+  model: Model,
+  windows: readonly Int32Array[],
+  values: readonly ValueId[],
+  visit: (value: ValueId, found: Tensor) => void,
+): void {
+  const { graph } = model;
+  const distinct = [...new Set(values)];
+  const session = new Session({ ...graph, outputs: distinct });
+  for (const ids of windows) {
+    const found = session.run(sequenceFeeds(model, ids));
+    for (const v of distinct) {
+      const value = found.get(graph.names[v]);
+      if (value === undefined) throw new Error(`${graph.names[v]} was not computed`);
+      visit(v, value);
+    }
+  }
+}

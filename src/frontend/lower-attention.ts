@@ -1,6 +1,9 @@
 /** Rotations and attention of the token graph in ONNX's own ops. */
 import type { ValueId } from '../ir/ids.ts';
+import { KEY_SCALES, VALUE_SCALES } from '../ops/wafc-attention.ts';
+import { type CacheFormat, isCacheFormat } from '../ops/support/rounded-cache.ts';
 import type { Lowering } from './lower.ts';
+import { type LoweredCache, readsRounded, roundedCache } from './lower-cache.ts';
 
 /** wafc.rope: each head's first `rotary` features turned by pairs, in halves or interleaved. */
 export function lowerRope(l: Lowering): void {
@@ -40,14 +43,19 @@ export function lowerAttention(l: Lowering): void {
   const [heads, kvHeads] = [l.number('heads'), l.number('kvHeads')];
   const [pastKey, pastValue] = [l.optional(3), l.optional(4)];
   const q = headsOf(l, l.input(0), heads);
-  const key = after(l, pastKey, headsOf(l, l.input(1), kvHeads));
-  const value = after(l, pastValue, headsOf(l, l.input(2), kvHeads));
+  const key = cacheOf(l, after(l, pastKey, headsOf(l, l.input(1), kvHeads)), true);
+  const value = cacheOf(l, after(l, pastValue, headsOf(l, l.input(2), kvHeads)), false);
   const repeats = heads / kvHeads;
   const sizes = [l.width(l.input(1)) / kvHeads, l.width(l.input(2)) / kvHeads];
-  const [k, v] = [key, value].map((x, i) => (repeats === 1 ? x : repeated(l, x, heads, repeats, sizes[i])));
+  const forHeads = (x: ValueId, of: 0 | 1): ValueId => (repeats === 1 ? x : repeated(l, x, heads, repeats, sizes[of]));
   const dtype = l.dtypeOf(q);
-  const turned = l.add('Transpose', [k], { perm: [0, 1, 3, 2] });
-  let scores = l.add('Mul', [l.add('MatMul', [q, turned]), l.scalar(dtype, l.number('scale'))]);
+  const isOld = key.rounded === undefined ? undefined : readsRounded(l, q, key.whole);
+  const against = (k: ValueId): ValueId =>
+    l.add('MatMul', [q, l.add('Transpose', [forHeads(k, 0)], { perm: [0, 1, 3, 2] })]);
+  let products = against(key.whole);
+  if (isOld !== undefined && key.rounded !== undefined)
+    products = l.add('Where', [isOld, against(key.rounded), products]);
+  let scores = l.add('Mul', [products, l.scalar(dtype, l.number('scale'))]);
   const softcap = l.number('softcap', 0);
   if (softcap !== 0) {
     const cap = l.scalar(dtype, softcap);
@@ -55,15 +63,31 @@ export function lowerAttention(l: Lowering): void {
   }
   const bias = l.optional(6);
   if (bias !== undefined) scores = l.add('Add', [scores, bias]);
-  const allowed = allowedKeys(l, q, key);
+  const allowed = allowedKeys(l, q, key.whole);
   if (allowed !== undefined) scores = l.add('Where', [allowed, scores, l.scalar(dtype, LEAST[dtype] ?? LEAST.f32)]);
   let weights = l.add('Softmax', [scores], { axis: -1 });
   // A query that may attend to no key gets zeros.
   if (l.optional(5) !== undefined && allowed !== undefined) weights = l.add('Mul', [weights, l.cast(allowed, dtype)]);
-  const mixed = l.add('Transpose', [l.add('MatMul', [weights, v])], { perm: [0, 2, 1, 3] });
-  l.replace(0, l.reshape(mixed, [0, 0, heads * sizes[1]]));
-  l.replace(1, key);
-  l.replace(2, value);
+  let mixed: ValueId;
+  if (isOld !== undefined && value.rounded !== undefined) {
+    const share = (which: ValueId, v: ValueId): ValueId =>
+      l.add('MatMul', [l.add('Where', [which, weights, l.scalar(dtype, 0)]), forHeads(v, 1)]);
+    mixed = l.add('Add', [share(isOld, value.rounded), share(l.add('Not', [isOld]), value.whole)]);
+  } else mixed = l.add('MatMul', [weights, forHeads(value.whole, 1)]);
+  const joined = l.add('Transpose', [mixed], { perm: [0, 2, 1, 3] });
+  l.replace(0, l.reshape(joined, [0, 0, heads * sizes[1]]));
+  l.replace(1, key.present);
+  l.replace(2, value.present);
+}
+
+/** Keys or values as the cache format of the op keeps them. */
+function cacheOf(l: Lowering, x: ValueId, isKey: boolean): LoweredCache {
+  const format = l.word('cache');
+  if (format === undefined) return { present: x, whole: x };
+  if (!isCacheFormat(format)) throw new Error(`${format} is no cache format`);
+  const scales = l.optional(isKey ? KEY_SCALES : VALUE_SCALES);
+  const how = { format: format satisfies CacheFormat, isKey, heads: l.number('kvHeads') };
+  return roundedCache(l, x, scales === undefined ? how : { ...how, scales });
 }
 
 /** Finite, so that a row of nothing else is no NaN. */

@@ -68,6 +68,11 @@ export class Lowering {
     return value;
   }
 
+  word(name: string): string | undefined {
+    const value = this.op.attrs[name];
+    return typeof value === 'string' ? value : undefined;
+  }
+
   numbers(name: string): readonly number[] {
     const value = this.op.attrs[name];
     return Array.isArray(value) ? value.map(Number) : [];
@@ -142,6 +147,13 @@ export class Lowering {
     return this.version < REDUCE_INPUTS
       ? this.add('ReduceMean', [value], { axes: [-1], keepdims: 1 })
       : this.add('ReduceMean', [value, this.ints([-1])], { keepdims: 1 });
+  }
+
+  /** Least or largest element along an axis, which stays as 1. */
+  extreme(kind: 'ReduceMin' | 'ReduceMax', value: ValueId, axis: number): ValueId {
+    return this.version < REDUCE_INPUTS
+      ? this.add(kind, [value], { axes: [axis], keepdims: 1 })
+      : this.add(kind, [value, this.ints([axis])], { keepdims: 1 });
   }
 
   unsqueeze(value: ValueId, ...axes: readonly number[]): ValueId {

@@ -127,15 +127,23 @@ export type ComputeOp =
       readonly interleaved: boolean;
       readonly out: T;
     }
-  /** Writes the step's rows at positions past.. into the cyclic state, on the cores that own them. */
-  | { readonly op: 'append'; readonly x: T; readonly state: T }
-  /** Scores, exponentials and weighted values of the core's own positions: (m, l) [tokens, heads, 2] and o, owed: softmax. */
+  /**
+   * Writes the step's rows at positions past.. into the cyclic state, on the cores that own them. With scales, one a feature, a state of i8 gets
+   * codes: clip(rne(x / scale), -128, 127).
+   */
+  | { readonly op: 'append'; readonly x: T; readonly state: T; readonly scales?: T }
+  /**
+   * Scores, exponentials and weighted values of the core's own positions: (m, l) [tokens, heads, 2] and o, owed: softmax. With scales, one a
+   * feature, keys and values are codes: queries are scaled before the products, weighted values after.
+   */
   | {
       readonly op: 'attend';
       readonly q: T;
       readonly keys: T;
       readonly values: T;
       readonly mask: T | null;
+      readonly keyScales?: T;
+      readonly valueScales?: T;
       readonly heads: number;
       readonly kvHeads: number;
       readonly scale: number;
@@ -184,6 +192,8 @@ export interface Cache {
   readonly state: T;
   readonly heads: number;
   readonly width: number;
+  /** Weight with the scale of every feature, where the state holds codes. */
+  readonly scales?: T;
   /** Position of the model's past among the stage's inputs, and of its present among the outputs; -1 = none. */
   readonly past: number;
   readonly present: number;

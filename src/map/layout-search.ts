@@ -183,7 +183,11 @@ function programOf(s: Draft): RegionProgram {
     outputs: stage.outputs.map((v) => (context.isPresent(v) ? null : number(outputs.get(v) ?? -1))),
     weights: weights.map(number),
     weightSources: weights.map((t) => context.sourceOf(t)),
-    caches: caches.map((c) => ({ ...c, state: number(c.state) })),
+    caches: caches.map((c) => ({
+      ...c,
+      state: number(c.state),
+      ...(c.scales === undefined ? {} : { scales: number(c.scales) }),
+    })),
     results: stage.ops.map((at) => {
       const t = results.get(context.graph.ops[at].outputs[0] as ValueId);
       return t === undefined || !numbers.has(t) ? null : number(t);

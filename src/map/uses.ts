@@ -34,15 +34,18 @@ export function usesOf(op: ProgramOp): { reads: T[]; writes: T[] } {
     case 'rope':
       return { reads: [op.x, op.cos, op.sin], writes: [op.out] };
     case 'append':
-      return { reads: [op.x], writes: [op.state] };
+      return { reads: [op.x, ...given(op.scales)], writes: [op.state] };
     case 'attend':
-      return { reads: [op.q, op.keys, op.values, ...given(op.mask)], writes: [op.stats, op.out] };
+      return {
+        reads: [op.q, op.keys, op.values, ...given(op.mask), ...given(op.keyScales), ...given(op.valueScales)],
+        writes: [op.stats, op.out],
+      };
     case 'softmax_finish':
       return { reads: [op.o, op.stats], writes: [op.out] };
   }
 }
 
-const given = (t: T | null): T[] => (t === null ? [] : [t]);
+const given = (t: T | null | undefined): T[] => (t === null || t === undefined ? [] : [t]);
 
 /** The op with every tensor `t` replaced by `to(t)`. */
 export function onTensors(op: ProgramOp, to: (t: T) => T): ProgramOp {
@@ -85,7 +88,7 @@ export function onTensors(op: ProgramOp, to: (t: T) => T): ProgramOp {
     case 'rope':
       return { ...op, x: to(op.x), cos: to(op.cos), sin: to(op.sin), out: to(op.out) };
     case 'append':
-      return { ...op, x: to(op.x), state: to(op.state) };
+      return { ...op, x: to(op.x), state: to(op.state), ...optional({ scales: op.scales }, to) };
     case 'attend':
       return {
         ...op,
@@ -93,10 +96,24 @@ export function onTensors(op: ProgramOp, to: (t: T) => T): ProgramOp {
         keys: to(op.keys),
         values: to(op.values),
         mask: maybe(op.mask),
+        ...optional({ keyScales: op.keyScales, valueScales: op.valueScales }, to),
         stats: to(op.stats),
         out: to(op.out),
       };
     case 'softmax_finish':
       return { ...op, o: to(op.o), stats: to(op.stats), out: to(op.out) };
   }
+}
+
+/** Fields that are there, with other tensors. */
+function optional<K extends string>(
+  fields: Readonly<Record<K, T | undefined>>,
+  to: (t: T) => T,
+): Readonly<Partial<Record<K, T>>> {
+  const found: Partial<Record<K, T>> = {};
+  for (const key of Object.keys(fields) as K[]) {
+    const t = fields[key];
+    if (t !== undefined) found[key] = to(t);
+  }
+  return found;
 }

@@ -4,10 +4,29 @@ import type { TensorType } from '../ir/types.ts';
 import { allocate, type Tensor, tensor } from '../tensor/tensor.ts';
 import { defineOp, type InferContext, type RunContext } from './op.ts';
 import { mayEqual, printShape } from './support/axes.ts';
-import { appendHeads, attend, causalMask, headsOf3d, headsOf4d, maskBy, type RowMask } from './support/attention.ts';
+import {
+  appendHeads,
+  attend,
+  type AttentionSpec,
+  causalMask,
+  type Heads,
+  headsOf3d,
+  headsOf4d,
+  maskBy,
+  type RowMask,
+} from './support/attention.ts';
 import { stored } from './support/elementwise.ts';
 import { tensorAt, typeAt } from './support/inputs.ts';
 import { rotate } from './support/rotate.ts';
+import {
+  BLOCK,
+  int8Codes,
+  isCacheFormat,
+  kiviKeys,
+  kiviValues,
+  roundedBefore,
+  scaledByFeature,
+} from './support/rounded-cache.ts';
 
 const rope = defineOp({
   domain: 'wafc',
@@ -72,8 +91,16 @@ function inferAttention(context: InferContext) {
   expectShape(context, 3, [batch, kvHeads, past?.shape[2] ?? 0, keySize]);
   expectShape(context, 4, [batch, kvHeads, past?.shape[2] ?? 0, valueSize]);
   expectShape(context, 5, [batch, total]);
+  const format = attrs.string('cache', '');
+  if (format !== '' && !isCacheFormat(format)) context.mismatch({ expected: 'a cache format', found: format });
+  expectShape(context, KEY_SCALES, [mulDims(kvHeads, keySize)]);
+  expectShape(context, VALUE_SCALES, [mulDims(kvHeads, valueSize)]);
   return { types: types.slice(0, context.outputCount) };
 }
+
+/** Of the cache format `int8`: one for every feature of every head. */
+export const KEY_SCALES = 7;
+export const VALUE_SCALES = 8;
 
 function expectShape(context: InferContext, input: number, expected: readonly Dim[]): void {
   const shape = context.inputs[input]?.shape;
@@ -120,26 +147,103 @@ const attention = defineOp({
     const presentKey = appendHeads(pastKey, headsOf3d(key, kvHeads), pastKey?.dtype ?? key.dtype);
     const presentValue = appendHeads(pastValue, headsOf3d(value, kvHeads), pastValue?.dtype ?? value.dtype);
     const q = headsOf3d(x, attrs.int('heads'));
-    const k = headsOf4d(presentKey);
-    const v = headsOf4d(presentValue);
+    const size = presentValue.shape[3];
     const out = tensor(
       x.dtype,
-      [q.batch, q.length, q.heads * v.size],
-      allocate(x.dtype, q.batch * q.length * q.heads * v.size),
+      [q.batch, q.length, q.heads * size],
+      allocate(x.dtype, q.batch * q.length * q.heads * size),
     );
-    attend({
+    const spec: AttentionSpec = {
       q,
-      k,
-      v,
+      k: headsOf4d(presentKey),
+      v: headsOf4d(presentValue),
       scale: attrs.float('scale'),
       softcap: attrs.float('softcap', 0),
-      masks: masksOf(context, k.length),
+      masks: masksOf(context, presentKey.shape[2]),
       emptyRow: 'zero',
       out: headsOf3d(out, q.heads),
-    });
+    };
+    const format = attrs.string('cache', '');
+    if (format === 'int8')
+      attendCodes(spec, presentKey, presentValue, [tensorAt(context, KEY_SCALES), tensorAt(context, VALUE_SCALES)]);
+    else if (format === 'int4:kivi32') attendBlocks(spec, presentKey, presentValue);
+    else {
+      if (format === 'fp16') for (const present of [presentKey, presentValue]) stored('f16', present.data);
+      attend(spec);
+    }
     stored(x.dtype, out.data);
     return [out, presentKey, presentValue].slice(0, context.outputCount);
   },
 });
+
+/**
+ * Attention over codes: scales of keys go into the queries, those of values into the result, as the cores do it. Leaves in the present what the
+ * codes stand for.
+ */
+function attendCodes(
+  spec: AttentionSpec,
+  presentKey: Tensor,
+  presentValue: Tensor,
+  [keyScales, valueScales]: readonly [Tensor, Tensor],
+): void {
+  const { q, out } = spec;
+  const [keys, values] = [int8Codes(presentKey, keyScales.data), int8Codes(presentValue, valueScales.data)];
+  const scaled = new Float32Array(q.data.length);
+  scaledByFeature(q.data, keyScales.data, { ...q, length: 1 }, scaled);
+  const over = (t: Tensor, data: Float32Array): Heads => ({ ...headsOf4d(t), data });
+  attend({ ...spec, q: { ...q, data: scaled }, k: over(presentKey, keys), v: over(presentValue, values) });
+  scaledByFeature(out.data, valueScales.data, { ...out, length: 1 }, out.data);
+  for (const [present, codes, scales] of [
+    [presentKey, keys, keyScales],
+    [presentValue, values, valueScales],
+  ] as const) {
+    scaledByFeature(codes, scales.data, headsOf4d(present), present.data);
+    stored(present.dtype, present.data);
+  }
+}
+
+/** Attention whose older blocks are rounded, each query over those that are complete before its own block. */
+function attendBlocks(spec: AttentionSpec, presentKey: Tensor, presentValue: Tensor): void {
+  const { q, out, masks } = spec;
+  const total = presentKey.shape[2];
+  const past = total - q.length;
+  const rounded = [kiviKeys(presentKey), kiviValues(presentValue)] as const;
+  // Rows before `at` are rounded in the present itself, block after block, as the queries pass them.
+  let at = 0;
+  const roundUpTo = (end: number): void => {
+    for (const [i, present] of [presentKey, presentValue].entries()) {
+      const [batch, heads, length, size] = present.shape;
+      for (let head = 0; head < batch * heads; head++)
+        present.data.set(
+          rounded[i].data.subarray((head * length + at) * size, (head * length + end) * size),
+          (head * length + at) * size,
+        );
+    }
+    at = end;
+  };
+  const part = (heads: Heads, first: number, count: number): Heads => ({
+    ...heads,
+    data: heads.data.subarray(first * heads.steps[2]),
+    length: count,
+  });
+  for (let s = 0; s < q.length; ) {
+    const before = roundedBefore(past + s);
+    roundUpTo(before);
+    const count = Math.min(q.length - s, before + BLOCK - (past + s));
+    const first = s;
+    attend({
+      ...spec,
+      q: part(q, first, count),
+      out: part(out, first, count),
+      masks: masks.map(
+        (mask): RowMask =>
+          (row, b, h, query) =>
+            mask(row, b, h, query + first),
+      ),
+    });
+    s += count;
+  }
+  roundUpTo(roundedBefore(total));
+}
 
 export const ops = [rope, attention];

@@ -5,6 +5,7 @@ import {
   type ProgramTensor,
   type RegionProgram,
   type RegionShape,
+  type T,
 } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
 import { DTYPE_BITS, isFloat } from '../ir/types.ts';
@@ -26,8 +27,8 @@ const TENSOR_FIELDS: Readonly<Record<ProgramOp['op'], readonly string[]>> = {
   rms_scale: ['inputs', 'sums', 'outputs'],
   layer_apply: ['x', 'moments', 'gamma', 'beta', 'out'],
   rope: ['x', 'cos', 'sin', 'out'],
-  append: ['x', 'state'],
-  attend: ['q', 'keys', 'values', 'mask', 'stats', 'out'],
+  append: ['x', 'state', 'scales'],
+  attend: ['q', 'keys', 'values', 'mask', 'keyScales', 'valueScales', 'stats', 'out'],
   softmax_finish: ['o', 'stats', 'out'],
   shard: ['x', 'out'],
   slice: ['x', 'out'],
@@ -148,15 +149,35 @@ function checkArguments(op: ProgramOp, tensors: readonly ProgramTensor[], path: 
         `expected a tensor of role state, found ${t} of role ${tensors[t].role}`,
       );
   };
+  /** Codes have a scale for every feature, and nothing else has. */
+  const coded = (field: string, scales: T | undefined, of: T): void => {
+    const at = scales === undefined ? undefined : tensors[scales];
+    const codes = tensors[of].dtype === 'i8';
+    if (codes !== (at !== undefined))
+      found.add(
+        'plan/range',
+        `${path}/${field}`,
+        codes ? 'expected scales of the codes, found none' : 'expected none: the state holds no codes',
+      );
+    else if (at !== undefined && (at.role !== 'weight' || at.shape.join() !== `1,${tensors[of].shape.at(-1)}`))
+      found.add(
+        'plan/range',
+        `${path}/${field}`,
+        `expected a weight [1, ${tensors[of].shape.at(-1)}], found a ${at.role} [${at.shape}]`,
+      );
+  };
   const range = (field: string, expected: string, value: number): void =>
     found.add('plan/range', `${path}/${field}`, `expected ${expected}, found ${value}`);
   const width = (t: number): number => tensors[t].shape.at(-1) ?? 1;
   switch (op.op) {
     case 'append':
-      return state('state', op.state);
+      state('state', op.state);
+      return coded('scales', op.scales, op.state);
     case 'attend':
       state('keys', op.keys);
       state('values', op.values);
+      coded('keyScales', op.keyScales, op.keys);
+      coded('valueScales', op.valueScales, op.values);
       if (op.mask !== null) state('mask', op.mask);
       if (op.heads % op.kvHeads !== 0) range('kvHeads', `a divisor of the ${op.heads} heads`, op.kvHeads);
       return;
@@ -222,8 +243,9 @@ function checkInterface(
       `${path}/weights`,
       `expected each of the ${held} tensors of role weight once, found ${weights.length} entries for ${listed.size} of them`,
     );
-  for (const [i, { state, past, present }] of caches.entries()) {
+  for (const [i, { state, scales, past, present }] of caches.entries()) {
     tensor(`caches/${i}/state`, state, 'state');
+    if (scales !== undefined) tensor(`caches/${i}/scales`, scales, 'weight');
     cacheEnd(`${path}/caches/${i}/past`, past, inputs, 'inputs', found);
     cacheEnd(`${path}/caches/${i}/present`, present, outputs, 'outputs', found);
   }

@@ -175,7 +175,9 @@ function bytesByKind(
 }
 
 function kvType(programs: readonly RegionProgram[]): string | null {
-  const types = programs.flatMap((p) => p.caches.map((c) => p.tensors[c.state].dtype));
+  const types = programs.flatMap((p) =>
+    p.caches.map(({ state, scales }) => (scales === undefined ? p.tensors[state].dtype : 'int8')),
+  );
   return types.length === 0 ? null : [...new Set(types)].sort().join('+');
 }
 

@@ -22,7 +22,7 @@ import { mapStage } from '../../src/map/stage-mapper.ts';
 import { randomBelow, randomStream } from '../../src/util/rng.ts';
 import { type WritableModel, writeModel } from '../../src/onnx/writer.ts';
 import { QUIET, runPasses } from '../../src/pass/manager.ts';
-import { step } from '../../src/pass/pass.ts';
+import { type Step, step } from '../../src/pass/pass.ts';
 import { buildPlan, type Planned } from '../../src/plan/build.ts';
 import { readPlan } from '../../src/plan/read.ts';
 import type { Plan } from '../../src/plan/types.ts';
@@ -35,14 +35,37 @@ import { loadTarget } from '../../src/target/load.ts';
 const ROOMY = { ...loadTarget('mesh-64x64'), name: 'roomy', width: 96, height: 96, sramBytes: 2 ** 24 };
 
 /** The model's program with stages, before regions are chosen. */
-export function staged(path: string, batch: number, context: number): With<'stages'> & { readonly imported: Graph } {
+export function staged(
+  path: string,
+  batch: number,
+  context: number,
+  { steps = [], calibration }: Compressing = {},
+): With<'stages'> & { readonly imported: Graph } {
   const { graph, roles } = loadModel(path, batch, {});
-  const start: Program = { graph, roles, target: ROOMY, mode: { kind: 'stream', batch, context } };
-  const program = runPasses(start, [...GRAPH_STEPS, BIND_STEP, step(splitStages, {})], QUIET) as With<'stages'>;
+  const start: Program = {
+    graph,
+    roles,
+    target: ROOMY,
+    mode: { kind: 'stream', batch, context },
+    ...(calibration === undefined ? {} : { calibration }),
+  };
+  const program = runPasses(
+    start,
+    [...GRAPH_STEPS, ...steps, BIND_STEP, step(splitStages, {})],
+    QUIET,
+  ) as With<'stages'>;
   return { ...program, imported: graph };
 }
 
+/** Passes of compression, and what they look at. */
+export interface Compressing {
+  readonly steps?: readonly Step[];
+  readonly calibration?: readonly Int32Array[];
+}
+
 export interface Placed {
+  /** As it was placed, token by token. */
+  readonly tokens: Graph;
   readonly placed: PlacedModel;
   readonly plan: Plan;
   /** As imported: the reference. */
@@ -55,7 +78,7 @@ export interface Placed {
  */
 export function withPlaced(
   model: WritableModel,
-  size: { readonly batch: number; readonly context: number },
+  size: { readonly batch: number; readonly context: number } & Compressing,
   shapes: readonly RegionShape[],
   use: (placed: Placed) => void,
   ways?: number,
@@ -64,7 +87,7 @@ export function withPlaced(
   try {
     const path = join(folder, 'model.onnx');
     writeModel(path, model);
-    const { imported, ...program } = staged(path, size.batch, size.context);
+    const { imported, ...program } = staged(path, size.batch, size.context, size);
     const { stages, mode, graph, roles } = program;
     const tokens = mode.kind === 'whole' ? mode.context : 1;
     const one = shapes.length === 1;
@@ -88,7 +111,7 @@ export function withPlaced(
     writePlanJson(writeWeights(draft, folder, NO_PROGRESS), folder);
     const plan = readPlan(folder);
     expect(checkPlan(plan, folder)).toEqual([]);
-    use({ placed: new PlacedModel(plan, folder), plan, graph: imported });
+    use({ placed: new PlacedModel(plan, folder), plan, graph: imported, tokens: graph });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

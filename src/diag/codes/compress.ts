@@ -12,6 +12,11 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'Wider formats are more accurate and take more of each core. Layers of one role got the widest format with which the planner still found a plan.',
     fix: 'Nothing is wrong. --override LAYER=FORMAT decides for a layer.',
   },
+  'compress/cache': {
+    title: 'keys and values cannot be kept in this format',
+    why: 'Keys and values are kept from token to token by decoders only, in fp16, int8 or int4:kivi32.',
+    fix: 'Take one of these for a decoder, and leave --kv out for other models.',
+  },
   'compress/few-tokens': {
     title: 'the calibration text is short',
     why: 'Second moments of inputs are estimated from the tokens of the text; few tokens make poor estimates.',
@@ -36,6 +41,11 @@ export const COMPRESS_CODES: CodeTable = {
     title: '--prune says something that is no way of pruning',
     why: 'A way of pruning is named by its method or part, how much goes, and the sets that lose alike: wanda:0.5:row.',
     fix: 'Take one of those that the note lists; single weights, channels, heads, layers and experts go together, two of a kind do not.',
+  },
+  'compress/no-values': {
+    title: 'a measurement needs weights',
+    why: 'With --no-weights a plan is made from shapes; what weights hold is not read, so nothing can be measured or exported.',
+    fix: 'Leave out --no-weights, or --eval and --export-onnx.',
   },
   'compress/overflow': {
     title: 'weights are beyond the range of f16',

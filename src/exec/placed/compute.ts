@@ -2,6 +2,7 @@
 import type { ComputeOp } from '../../ir/program.ts';
 import type { Spread } from './geometry.ts';
 import { attend } from './attend.ts';
+import { codeOf } from './codes.ts';
 import { BINARY, UNARY } from './functions.ts';
 import { layerApply, moments, rmsApply, rmsScale, sumSquares } from './norms.ts';
 import { base, rows, width } from './tile.ts';
@@ -57,7 +58,7 @@ export function runCompute(op: ComputeOp, core: number, of: (t: number) => Sprea
     case 'rope':
       return rope(of(op.x), of(op.cos), of(op.sin), of(op.out), op.heads, op.interleaved, core);
     case 'append':
-      return append(of(op.x), of(op.state), core, state.past);
+      return append(of(op.x), of(op.state), op.scales === undefined ? null : of(op.scales), core, state.past);
     case 'attend':
       return attend(op, core, of, state);
     case 'softmax_finish':
@@ -151,7 +152,7 @@ function rope(
   }
 }
 
-function append(x: Spread, state: Spread, core: number, past: number): void {
+function append(x: Spread, state: Spread, scales: Spread | null, core: number, past: number): void {
   const dealt = state.dealt;
   if (dealt === null) throw new Error(`state ${state.tensor.name} is not dealt over cores`);
   const n = state.ranges.length === 1 ? 1 : width(state, core);
@@ -159,7 +160,9 @@ function append(x: Spread, state: Spread, core: number, past: number): void {
     const position = past + t;
     if (position % dealt.owners !== dealt.owner[core]) continue;
     const from = base(x, core) + t * n;
-    state.data.set(x.data.subarray(from, from + n), base(state, core) + Math.floor(position / dealt.owners) * n);
+    const to = base(state, core) + Math.floor(position / dealt.owners) * n;
+    if (scales === null) state.data.set(x.data.subarray(from, from + n), to);
+    else for (let i = 0; i < n; i++) state.data[to + i] = codeOf(x.data[from + i], scales.data[base(scales, core) + i]);
   }
 }
 

@@ -52,9 +52,9 @@ export function runStage(tiles: StageTiles, sequence: number, state: StepState, 
 }
 
 /** A state of a narrow type holds values of that type. */
-function roundState(state: Spread): void {
+export function roundState(state: Spread): void {
   const { dtype } = state.tensor;
-  if (dtype !== 'f32' && dtype !== 'u8') roundTo(dtype, state.data);
+  if (dtype !== 'f32' && dtype !== 'u8' && dtype !== 'i8') roundTo(dtype, state.data);
 }
 
 /** Spreads a whole tensor over the cores that hold it, replicas included. */
@@ -95,7 +95,7 @@ export function eachOwned(
   cores: Cores,
   state: Spread,
   position: number,
-  visit: (at: number, start: number, count: number) => void,
+  visit: (at: number, start: number, count: number, core: number) => void,
 ): void {
   const { dealt } = state;
   if (dealt === null) throw new Error(`state ${state.tensor.name} is not dealt over cores`);
@@ -104,6 +104,6 @@ export function eachOwned(
     if (dealt.owner[core] !== position % dealt.owners) continue;
     const n = state.ranges.length === 1 ? 1 : state.ranges[1].size[core];
     const start = state.ranges.length === 1 ? 0 : state.ranges[1].start[core];
-    visit(core * state.stride + row * n, start, n);
+    visit(core * state.stride + row * n, start, n, core);
   }
 }

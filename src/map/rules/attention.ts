@@ -7,6 +7,7 @@
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { MeshAxis, T } from '../../ir/program.ts';
+import { KEY_SCALES, VALUE_SCALES } from '../../ops/wafc-attention.ts';
 import type { Want } from '../bring.ts';
 import { axesText, byFeatures, type Cut, linesOf } from '../cut.ts';
 import type { Draft } from '../draft.ts';
@@ -29,6 +30,8 @@ export function attention(s: Draft, op: Op): Way[] {
   const bias = op.inputs[6];
   if (bias !== null && bias !== undefined)
     context.refuse(op, 'has an additive bias, which is not placed yet', 'causal and padding masks are supported');
+  if (op.attrs.cache === 'int4:kivi32')
+    context.refuse(op, 'keeps keys and values as int4:kivi32, which is not placed yet', 'fp16 and int8 caches are');
   const { kvHeads } = op.attrs as Record<string, number>;
   if (kvHeads % context.shape.groups !== 0)
     throw new Error(`${kvHeads} KV heads in ${context.shape.groups} groups of columns`);
@@ -69,9 +72,17 @@ function place(
   const { heads, kvHeads, scale, causal, window, softcap } = op.attrs as Record<string, number>;
   const { node } = op.origin;
   const [, , , pastKey, pastValue, maskId] = op.inputs;
-  const keys = cacheOf(s, op, k, shares, { past: pastKey ?? null, present: op.outputs[1] ?? null, what: 'keys' });
-  const values = cacheOf(s, op, v, shares, { past: pastValue ?? null, present: op.outputs[2] ?? null, what: 'values' });
-  const mask = maskId === null || maskId === undefined ? null : maskState(s, op, maskId, shares);
+  const keyScales = scalesOf(op.inputs[KEY_SCALES], tensors[k].shape[1]);
+  const valueScales = scalesOf(op.inputs[VALUE_SCALES], tensors[v].shape[1]);
+  const [presentKey, presentValue] = [op.outputs[1] ?? null, op.outputs[2] ?? null];
+  const keys = cacheOf(k, shares, { past: pastKey ?? null, present: presentKey, what: 'keys', scales: keyScales });
+  const values = cacheOf(v, shares, {
+    past: pastValue ?? null,
+    present: presentValue,
+    what: 'values',
+    scales: valueScales,
+  });
+  const mask = maskId === null || maskId === undefined ? null : maskState(maskId, shares);
   const tokens = tensors[q].shape[0];
   const width = (tensors[v].shape[1] / kvHeads) * heads;
   let owed = shares;
@@ -90,6 +101,8 @@ function place(
     keys,
     values,
     mask,
+    ...(keyScales === undefined ? {} : { keyScales }),
+    ...(valueScales === undefined ? {} : { valueScales }),
     heads,
     kvHeads,
     scale,
@@ -115,42 +128,54 @@ function place(
   s.emit({ op: 'softmax_finish', o, stats, heads, out });
   s.bind(op.outputs[0] as ValueId, out);
 
+  /** Scales of an int8 cache, where its features are. */
+  function scalesOf(value: ValueId | null | undefined, features: number): T | undefined {
+    if (value === null || value === undefined) return undefined;
+    return s.weight(op, value, [1, features], { dims: [[], HEADS], partial: null });
+  }
+
   /** The resident state that `x` is appended to. */
   function cacheOf(
-    d: Draft,
-    at: Op,
     x: T,
     axes: readonly MeshAxis[],
-    { past, present, what }: { past: ValueId | null; present: ValueId | null; what: string },
+    {
+      past,
+      present,
+      what,
+      scales,
+    }: { past: ValueId | null; present: ValueId | null; what: string; scales: T | undefined },
   ): T {
     const { shape, dtype } = tensors[x];
     const layout = { dims: [axes, HEADS], partial: null, cyclic: true as const };
-    const state = d.hold(
-      d.context.sharedTensor(`${at.outputs[0]} ${what} ${axes}`, () => ({
+    const stored = op.attrs.cache === 'fp16' ? 'f16' : scales === undefined ? dtype : 'i8';
+    const state = s.hold(
+      s.context.sharedTensor(`${op.outputs[0]} ${what} ${axes}`, () => ({
         name: `${node}/${what}`,
         role: 'state',
-        dtype,
+        dtype: stored,
         shape: [size.context, shape[1]],
         layout,
       })),
     );
-    const { inputs, outputs } = d.context.stage;
-    d.addCache({
+    const { inputs, outputs } = s.context.stage;
+    const coded = scales === undefined ? {} : { scales };
+    s.addCache({
       state,
       heads: kvHeads,
       width: shape[1] / kvHeads,
+      ...coded,
       past: past === null ? -1 : inputs.indexOf(past),
       present: present === null ? -1 : outputs.indexOf(present),
     });
-    d.emit({ op: 'append', x, state });
+    s.emit({ op: 'append', x, state, ...coded });
     return state;
   }
 
   /** One byte a position beside the keys. */
-  function maskState(d: Draft, at: Op, v_: ValueId, axes: readonly MeshAxis[]): T {
-    const x = d.context.maskInput(v_);
-    const state = d.hold(
-      d.context.sharedTensor(`${at.outputs[0]} mask ${axes}`, () => ({
+  function maskState(v_: ValueId, axes: readonly MeshAxis[]): T {
+    const x = s.context.maskInput(v_);
+    const state = s.hold(
+      s.context.sharedTensor(`${op.outputs[0]} mask ${axes}`, () => ({
         name: `${node}/mask`,
         role: 'state',
         dtype: 'u8',
@@ -158,7 +183,7 @@ function place(
         layout: { dims: [axes], partial: null, cyclic: true as const },
       })),
     );
-    d.emit({ op: 'append', x, state });
+    s.emit({ op: 'append', x, state });
     return state;
   }
 }
