@@ -1,5 +1,6 @@
 /** Constants of a model that is planned by its shapes: how they are stored is known, what they hold is not. */
-import { type Constant, denseConstant, transposeConstant } from '../ir/constant.ts';
+import { type Constant, denseConstant, elementCount, transposeConstant } from '../ir/constant.ts';
+import { opaqueSource } from '../ir/sources.ts';
 import { bytesFor, type DType } from '../ir/types.ts';
 import { type Format, MX_BLOCK, NVFP4_BLOCK, storedType } from './format.ts';
 import { groupSize } from './grids.ts';
@@ -9,16 +10,11 @@ import type { Algorithm } from './weights.ts';
 
 /** A constant that no one may read. */
 export const unknownConstant = (name: string, dtype: DType, shape: readonly number[]): Constant =>
-  denseConstant(dtype, shape, {
-    label: name,
-    byteLength: bytesFor(
-      dtype,
-      shape.reduce((a, b) => a * b, 1),
-    ),
-    read: () => {
-      throw new Error(`${name} is read, but only its shape was compressed`);
-    },
-  });
+  denseConstant(
+    dtype,
+    shape,
+    opaqueSource(name, () => bytesFor(dtype, elementCount(shape)), null),
+  );
 
 /** The weight [inputs, outputs] of a layer as a format and an algorithm would store it (weightFrom in constant.ts), unread. */
 export function unknownWeight(

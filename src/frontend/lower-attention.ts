@@ -1,7 +1,7 @@
 /** Rotations and attention of the token graph in ONNX's own ops. */
 import type { ValueId } from '../ir/ids.ts';
 import { KEY_SCALES, VALUE_SCALES } from '../ops/wafc-attention.ts';
-import { type CacheFormat, isCacheFormat } from '../ops/support/rounded-cache.ts';
+import { isCacheFormat } from '../ops/support/rounded-cache.ts';
 import type { Lowering } from './lower.ts';
 import { type LoweredCache, readsRounded, roundedCache } from './lower-cache.ts';
 
@@ -86,7 +86,8 @@ function cacheOf(l: Lowering, x: ValueId, isKey: boolean): LoweredCache {
   if (format === undefined) return { present: x, whole: x };
   if (!isCacheFormat(format)) throw new Error(`${format} is no cache format`);
   const scales = l.optional(isKey ? KEY_SCALES : VALUE_SCALES);
-  const how = { format: format satisfies CacheFormat, isKey, heads: l.number('kvHeads') };
+  const heads = l.number('kvHeads');
+  const how = { format, isKey, heads, size: l.width(l.input(isKey ? 1 : 2)) / heads };
   return roundedCache(l, x, scales === undefined ? how : { ...how, scales });
 }
 

@@ -15,11 +15,21 @@ export interface LoweredCache {
   readonly rounded?: ValueId;
 }
 
+export interface LoweringCache {
+  readonly format: CacheFormat;
+  /** Of `int8`. */
+  readonly scales?: ValueId;
+  readonly isKey: boolean;
+  readonly heads: number;
+  /** Features of a head. */
+  readonly size: number;
+}
+
 /** A cache of a format, with the scales of `int8`. */
 export function roundedCache(
   l: Lowering,
   x: ValueId,
-  { format, scales, isKey, heads }: { format: CacheFormat; scales?: ValueId; isKey: boolean; heads: number },
+  { format, scales, isKey, heads, size }: LoweringCache,
 ): LoweredCache {
   const dtype = l.dtypeOf(x);
   const wide = dtype === 'f32' ? x : l.cast(x, 'f32');
@@ -35,7 +45,7 @@ export function roundedCache(
     return { present: values, whole: values };
   }
   if (format !== 'int4:kivi32') throw new Error(`${format} has no scales`);
-  const rounded = narrowed(isKey ? kiviKeys(l, wide) : kiviValues(l, wide, l.width(x)));
+  const rounded = narrowed(isKey ? kiviKeys(l, wide, size) : kiviValues(l, wide, size));
   const complete = l.add('Less', [positions(l, x, 1), blocks(l, l.extent(x, 2))]);
   return { present: l.add('Where', [complete, rounded, x]), whole: x, rounded };
 }
@@ -60,9 +70,8 @@ const blocks = (l: Lowering, n: ValueId): ValueId => {
 };
 
 /** Every feature over blocks of positions; positions are filled up to whole blocks, which are cut off again. */
-function kiviKeys(l: Lowering, keys: ValueId): ValueId {
+function kiviKeys(l: Lowering, keys: ValueId, size: number): ValueId {
   const total = l.extent(keys, 2);
-  const size = l.width(keys);
   const one = l.scalar('i64', 1);
   // Never empty: an empty tensor has no shape that Reshape could infer.
   const filled = l.add('Mul', [

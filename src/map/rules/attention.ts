@@ -129,9 +129,9 @@ function place(
   s.bind(op.outputs[0] as ValueId, out);
 
   /** Scales of an int8 cache, where its features are. */
-  function scalesOf(value: ValueId | null | undefined, features: number): T | undefined {
+  function scalesOf(value: ValueId | null | undefined, columns: number): T | undefined {
     if (value === null || value === undefined) return undefined;
-    return s.weight(op, value, [1, features], { dims: [[], HEADS], partial: null });
+    return s.weight(op, value, [1, columns], { dims: [[], HEADS], partial: null });
   }
 
   /** The resident state that `x` is appended to. */

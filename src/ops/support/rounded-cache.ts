@@ -37,7 +37,8 @@ export function int8Codes({ shape, data }: Tensor, scales: TensorData): Float32A
     const first = (Math.floor(row / length) % heads) * size;
     for (let d = 0; d < size; d++) {
       const q = roundEven(Math.fround(data[row * size + d] / scales[first + d]));
-      codes[row * size + d] = q < LOWEST ? LOWEST : q > HIGHEST ? HIGHEST : q;
+      // Codes are integers: there is no -0 among them.
+      codes[row * size + d] = (q < LOWEST ? LOWEST : q > HIGHEST ? HIGHEST : q) + 0;
     }
   }
   return codes;
