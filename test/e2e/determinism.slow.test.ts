@@ -8,7 +8,7 @@ import { temporaryFolder } from '../onnx/support.ts';
 import { compiled, digests, hasShared, permuteModel, PICO, SHARED } from './support.ts';
 
 const folder = temporaryFolder();
-const FILES = ['model.onnx', 'plan.json', 'report.json', 'weights.bin'];
+const FILES = ['executor.ts', 'model.onnx', 'plan.json', 'report.json', 'weights.bin'];
 
 const CASES = [
   { model: join(PICO, 'decoder_with_past.onnx'), target: 'wse3', present: true },
