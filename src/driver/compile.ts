@@ -159,9 +159,9 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     }
     if (step.pass.name === 'bind-lengths') Object.assign(watched, { lifted: before, bound: after });
   };
+  const calibration = calibrated(start, args, effects, diagnostics);
   let program: Program;
   try {
-    const calibration = calibrated(start, args, effects, diagnostics);
     program = runPipeline(calibration, steps, args, effects, diagnostics, keepBound);
   } catch (error) {
     const { lifted, bound } = watched;
@@ -173,7 +173,12 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
         ? shorterContext(lifted, { context: bound.mode.context, least: MIN_CONTEXT }, goalOf(args))
         : undefined;
     if (context === undefined) {
-      const tried = remediesFor(lifted, bound.mode, goalOf(args));
+      const single = (): Program => {
+        const { graph, roles } = loadModel(args.model, 1, args.bindings);
+        const mode = { ...start.mode, batch: 1 };
+        return runPasses({ ...calibration, graph, roles, mode }, steps.slice(0, bindingStep(steps)), QUIET);
+      };
+      const tried = remediesFor({ lifted, bound: bound.mode, single }, goalOf(args));
       const found = error.diagnostics.map((d) => (isFit(d) ? { ...d, remedies: tried } : d));
       const report = noFitReport(bound, loaded.graph, options, found);
       return { exitCode: 1, diagnostics: [...diagnostics, ...found], text: () => '', json: () => report };

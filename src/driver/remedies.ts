@@ -31,13 +31,21 @@ export function shorterContext(
   return least;
 }
 
+/** A program that does not fit. */
+export interface TooLarge {
+  /** Before its lengths were bound. */
+  readonly lifted: Program;
+  /** The mode that does not fit. */
+  readonly bound: RunMode;
+  /** The lifted program of a batch of 1; a graph holds its batch in its types. */
+  readonly single: () => Program;
+}
+
 /**
  * Remedies that fit: regions as the search finds best, the longest shorter context, one sequence at a time, the
  * smallest larger target.
- * @param lifted the program before its lengths were bound
- * @param bound the mode that does not fit
  */
-export function remediesFor(lifted: Program, bound: RunMode, goal: SearchGoal): Remedy[] {
+export function remediesFor({ lifted, bound, single }: TooLarge, goal: SearchGoal): Remedy[] {
   const { target } = lifted;
   const program = { ...lifted, mode: bound };
   const { mode } = program;
@@ -53,7 +61,7 @@ export function remediesFor(lifted: Program, bound: RunMode, goal: SearchGoal): 
       effect: `${what} ${formatInteger(context)} positions instead of ${formatInteger(mode.context)}`,
     });
   }
-  if (mode.batch > 1 && fits({ ...program, mode: { ...mode, batch: 1 } }, goal)) {
+  if (mode.batch > 1 && fits({ ...single(), mode: { ...mode, batch: 1 } }, goal)) {
     remedies.push({ flag: '--batch 1', effect: `one sequence at a time instead of ${mode.batch}` });
   }
   const cores = (t: { width: number; height: number }): number => t.width * t.height;

@@ -15,7 +15,7 @@ const CASES = [
   ...[
     ['stories260K/decoder_model_merged.ts17.onnx', 'mesh-8x8'], // bodies of If
     ['stories260K/decoder_with_past_model.dynamo23.onnx', 'mesh-8x8'], // external data
-    ['stories260K/decoder_model.dynamo18.onnx', 'wse3'],
+    ['stories260K/decoder_model.dynamo18.onnx', 'mesh-16x16'],
     ['hfzoo/gpt2.ts17.onnx', 'mesh-8x8'], // fused projections
     ['hfzoo/qwen2.dynamo18.onnx', 'mesh-16x16'],
     ['hfzoo/bert.ts17.onnx', 'mesh-8x8'],
