@@ -2,14 +2,15 @@
  * expand-fused: onnxruntime's fused ops become the plain ops they stand for.
  *
  * Before  com.microsoft norms, embeddings, activations, products and attention, as its optimizer and its model
- *         builder write them.
+ *         builder write them; RotaryEmbedding of ai.onnx with position ids.
  * After   Add, MatMul, Gelu, LayerNormalization, RMSNormalization, RotaryEmbedding and Attention of ai.onnx, so that a
  *         fused export lowers to the graph of the plain one.
  * Skips   forms without a plain spelling (sinks, quantized caches, scores as outputs): a remark names each.
  */
+import type { Op } from '../../src/ir/graph.ts';
 import type { OpId } from '../../src/ir/ids.ts';
 import { inferTypes } from '../../src/frontend/infer.ts';
-import { groupQuery, multiHead, packedAttention, rotary } from '../../src/match/fused/attention.ts';
+import { groupQuery, multiHead, packedAttention, rotary, rotaryByPosition } from '../../src/match/fused/attention.ts';
 import { Expansion, NotExpanded } from '../../src/match/fused/expansion.ts';
 import {
   embedNorm,
@@ -37,7 +38,11 @@ export const EXPANDED: Readonly<Record<string, (x: Expansion) => void>> = {
   'com.microsoft.MultiHeadAttention': multiHead,
   'com.microsoft.GroupQueryAttention': groupQuery,
   'com.microsoft.RotaryEmbedding': rotary,
+  RotaryEmbedding: rotaryByPosition,
 };
+
+/** One of the plain ops that this pass makes. */
+const isPlain = ({ kind, inputs }: Op): boolean => kind === 'RotaryEmbedding' && (inputs[3] ?? null) === null;
 
 export default definePass({
   name: 'expand-fused',
@@ -49,7 +54,9 @@ export default definePass({
   options: {},
   run(program, { edit: begin, count, report }) {
     const { graph } = program;
-    const fused = graph.ops.flatMap((op, at) => (Object.hasOwn(EXPANDED, op.kind) ? [{ op, at: at as OpId }] : []));
+    const fused = graph.ops.flatMap((op, at) =>
+      Object.hasOwn(EXPANDED, op.kind) && !isPlain(op) ? [{ op, at: at as OpId }] : [],
+    );
     if (fused.length === 0) return program;
     const edit = begin(graph);
     let grouped = false;

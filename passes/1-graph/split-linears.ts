@@ -1,14 +1,18 @@
 /**
- * split-linears: a slice of a linear layer's features is a smaller linear layer.
+ * split-linears: some of the features of a linear layer are a smaller linear layer.
  *
- * Before  wafc.slice of wafc.linear (a fused QKV projection, a fused gate and up).
- * After   one wafc.linear per slice, whose weight is a view of the same bytes: each part can have its own layout,
+ * Before  wafc.slice or wafc.select of wafc.linear (a fused QKV projection, one with q, k and v of each head side by side, a fused gate and up).
+ * After   one wafc.linear per part, whose weight is a view of the same bytes: each part can have its own layout,
  *         and nothing is cut out of activations.
- * Skips   slices of anything else; slices of layers whose whole output is used too.
+ * Skips   parts of anything else; parts of layers whose whole output is used too; scattered features of quantized layers.
  */
 import { type Constant, sliceConstant } from '../../src/ir/constant.ts';
+import type { Graph, Op } from '../../src/ir/graph.ts';
 import type { ValueId } from '../../src/ir/ids.ts';
 import { definePass } from '../../src/pass/pass.ts';
+import { canPermute, permutedColumns } from '../../src/tensor/permuted.ts';
+
+const PARTS: ReadonlySet<string> = new Set(['wafc.slice', 'wafc.select']);
 
 export default definePass({
   name: 'split-linears',
@@ -24,32 +28,59 @@ export default definePass({
     const linears = new Map(
       graph.ops.filter((op) => op.kind === 'wafc.linear').map((op) => [op.outputs[0] as ValueId, op]),
     );
-    const isWhole = (v: ValueId): boolean =>
-      graph.outputs.includes(v) || graph.ops.some((op) => op.kind !== 'wafc.slice' && op.inputs.includes(v));
-    for (const op of graph.ops) {
-      const linear = op.kind === 'wafc.slice' ? linears.get(op.inputs[0] as ValueId) : undefined;
-      if (linear === undefined || isWhole(op.inputs[0] as ValueId)) continue;
-      const [x, weight, bias] = linear.inputs as ValueId[];
-      const w = graph.constants.get(weight);
-      const b = bias === undefined ? undefined : graph.constants.get(bias);
-      const { start, end } = op.attrs;
-      if (
-        w === undefined ||
-        typeof start !== 'number' ||
-        typeof end !== 'number' ||
-        (bias !== undefined && b === undefined)
-      )
-        continue;
-      const cut = (v: ValueId, c: Constant, axis: number): ValueId =>
-        edit.addConstant(`${graph.names[v]}[${start}:${end}]`, sliceConstant(c, axis, start, end));
-      const [out] = edit.addOp({
-        ...linear,
-        inputs: [x, cut(weight, w, 1), ...(b ? [cut(bias, b, 0)] : [])],
-        outputs: [{ type: graph.types[op.outputs[0] as ValueId], name: graph.names[op.outputs[0] as ValueId] }],
-      });
-      edit.replaceUses(op.outputs[0] as ValueId, out);
-      count('parts cut');
+    for (const [whole, linear] of linears) {
+      const parts = partsOf(graph, whole);
+      const constants = linear.inputs.slice(1).map((v) => (v === null ? undefined : graph.constants.get(v)));
+      if (parts === undefined || constants.some((c) => c === undefined)) continue;
+      const columns = parts.map((op) => columnsOf(op));
+      if (!columns.every((part) => constants.every((c) => part.canTake(c as Constant)))) continue;
+      for (const [i, op] of parts.entries()) {
+        const out = op.outputs[0] as ValueId;
+        const views = linear.inputs
+          .slice(1)
+          .map((v, k) =>
+            edit.addConstant(
+              `${graph.names[v as ValueId]}[${columns[i].label}]`,
+              columns[i].take(constants[k] as Constant),
+            ),
+          );
+        const [smaller] = edit.addOp({
+          ...linear,
+          inputs: [linear.inputs[0], ...views],
+          outputs: [{ type: graph.types[out], name: graph.names[out] }],
+        });
+        edit.replaceUses(out, smaller);
+        count('parts cut');
+      }
     }
     return { ...program, graph: edit.finish() };
   },
 });
+
+/** What reads a layer, when each of them reads a part; features that several read would be computed as often. */
+function partsOf(graph: Graph, whole: ValueId): readonly Op[] | undefined {
+  if (graph.outputs.includes(whole)) return undefined;
+  const readers = graph.ops.filter(({ inputs }) => inputs.includes(whole));
+  const width = graph.types[whole].shape.at(-1);
+  const taken = readers.reduce((n, { outputs }) => n + Number(graph.types[outputs[0] as ValueId].shape.at(-1)), 0);
+  return readers.length > 0 && readers.every(({ kind }) => PARTS.has(kind)) && taken <= Number(width)
+    ? readers
+    : undefined;
+}
+
+/** Columns of a weight, or elements of a bias. */
+interface Columns {
+  readonly label: string;
+  canTake(c: Constant): boolean;
+  take(c: Constant): Constant;
+}
+
+function columnsOf({ kind, attrs }: Op): Columns {
+  if (kind === 'wafc.slice') {
+    const [start, end] = [Number(attrs.start), Number(attrs.end)];
+    const take = (c: Constant): Constant => sliceConstant(c, c.shape.length - 1, start, end);
+    return { label: `${start}:${end}`, canTake: () => true, take };
+  }
+  const indices = Int32Array.from(attrs.indices as readonly number[]);
+  return { label: `${indices[0]}..`, canTake: canPermute, take: (c) => permutedColumns(c, indices) };
+}

@@ -21,7 +21,8 @@ import {
   sizeOfBase,
   uniformScale,
 } from './form.ts';
-import type { Lifter, Plain } from './lifter.ts';
+import type { Lifted, Lifter, Plain } from './lifter.ts';
+import { FORBIDDEN } from './mask.ts';
 
 /** Outputs are input elements moved about: the op itself is run on element numbers to see where they go. */
 export function liftView(l: Lifter): void {
@@ -129,6 +130,8 @@ export function liftCast(l: Lifter): void {
   l.set(known);
 }
 
+export const BINARY: ReadonlySet<string> = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min']);
+
 /** Two operands, at least one of them an activation. */
 export function liftBinary(l: Lifter): void {
   const { op } = l;
@@ -172,6 +175,9 @@ function binaryOnScores(l: Lifter, scores: number): void {
   if (l.op.kind === 'Add' && l.isControl(other)) return maskScores(l, scores, { kind: 'add', value: other, sign: 1 });
   if (l.op.kind === 'Sub' && l.isControl(other) && scores === 0)
     return maskScores(l, scores, { kind: 'add', value: other, sign: -1 });
+  // A floor under masked scores (torch.max with the lowest float) changes none that counts.
+  if (l.op.kind === 'Max' && factor !== undefined && factor <= FORBIDDEN)
+    return l.set(l.lifted.get(l.op.inputs[scores] as ValueId) as Lifted);
   return l.refuse('does something to attention scores that is not scaling, masking or softmax');
 }
 
@@ -200,8 +206,18 @@ function withConstant(l: Lifter, x: ValueId, c: ValueId, swapped: boolean, shape
     factor === undefined
       ? featureVector(l, c, { base, index }, shape)
       : l.smallConstant(l.graph.names[c], l.dtypeOf(base), [], [factor]);
-  const inputs = swapped ? [operand, base.value] : [base.value, operand];
+  const inputs = swapped && !COMMUTES.has(op.kind) ? [operand, base.value] : [base.value, operand];
   l.setData(formOf(l.emitLike(base, op.kind, inputs, op.attrs), shape, index));
+}
+
+const COMMUTES: ReadonlySet<string> = new Set(['Add', 'Mul', 'Max', 'Min']);
+
+/** Exporters write sums and products in either order: the residual stream comes first in a sum, what was gated in a product. */
+function inOrder(l: Lifter, a: ValueId, b: ValueId): ValueId[] {
+  const { kind } = l.op;
+  if (!COMMUTES.has(kind)) return [a, b];
+  const [da, db] = [l.depthOf(a), l.depthOf(b)];
+  return (kind === 'Mul' ? da < db : da > db) ? [b, a] : [a, b];
 }
 
 /** `linear` without bias, used nowhere else, plus one number a feature: the linear's bias. */
@@ -271,6 +287,7 @@ function combine(l: Lifter, a: Plain, b: Plain, shape: readonly number[]): void 
   }
   if (from.some((g) => g < 0)) l.refuse('combines activations that do not cover each other');
   const aligned = l.permuted(narrow.base, [...from]);
-  const inputs = swapped ? [aligned.value, wide.base.value] : [wide.base.value, aligned.value];
+  const [first, second] = swapped ? [aligned.value, wide.base.value] : [wide.base.value, aligned.value];
+  const inputs = inOrder(l, first, second);
   l.setData(formOf(l.emitLike(wide.base, op.kind, inputs, op.attrs), shape, wide.index));
 }

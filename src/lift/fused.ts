@@ -1,11 +1,10 @@
 /** Lifting of ONNX's own fused ops: Attention (opset 23) and RotaryEmbedding (opset 23). */
 import type { ValueId } from '../ir/ids.ts';
 import { emitAttention, operand } from './attention.ts';
-import { type Base, concatInts, type Form, formOf, pick } from './form.ts';
+import { elementCount } from '../ir/constant.ts';
+import { type Base, concatInts, type Form, formOf, pick, sizeOfBase, type Terms } from './form.ts';
 import type { Lifter } from './lifter.ts';
 import { classifyMask, type MaskStep } from './mask.ts';
-import { asAngles } from './positions.ts';
-import { controlRows } from './rotary.ts';
 
 const intAttr = (l: Lifter, name: string, fallback: number): number => {
   const v = l.op.attrs[name];
@@ -119,57 +118,58 @@ export function liftFusedAttention(l: Lifter): void {
   l.set({ kind: 'data', form: v }, 2);
 }
 
-/** ai.onnx RotaryEmbedding: X, cos_cache, sin_cache, position_ids?. */
+/** ai.onnx RotaryEmbedding: X, cos_cache, sin_cache, with a row of angles a token (expand-fused looks rows up by position). */
 export function liftFusedRotary(l: Lifter): void {
   const { op } = l;
-  const form = l.data(op.inputs[0] as ValueId);
-  const { base, index } = l.plain(form);
+  const given = l.data(op.inputs[0] as ValueId);
+  const isPlain = given.terms.length === 1 && given.terms[0].control.every((c) => c < 0);
+  const form = isPlain ? given : plainForm(l, given);
   const heads = form.shape.length === 4 ? form.shape[1] : intAttr(l, 'num_heads', 0);
-  const hd = base.features / heads;
-  const rotary = intAttr(l, 'rotary_embedding_dim', 0) || hd;
-  const caches = [op.inputs[1] as ValueId, op.inputs[2] as ValueId];
-  const rows =
-    (op.inputs[3] ? undefined : plainAngles(l, caches, base, rotary / 2)) ??
-    caches.map((cache) => angleRows(l, cache, op.inputs[3] ?? null, base, rotary / 2));
-  const attrs = { heads, interleaved: intAttr(l, 'interleaved', 0), rotary };
-  l.setData(formOf(l.emitLike(base, 'wafc.rope', [base.value, ...rows], attrs, 1), form.shape, index));
+  const angles = [op.inputs[1] as ValueId, op.inputs[2] as ValueId] as const;
+  if (!angles.every((v) => l.isControl(v))) l.refuse('has angles that depend on activations');
+  const turned = turnedForm(l, form, heads, angles);
+  // Part of the features (those that are turned were cut out before): what they are joined with completes them.
+  if (elementCount(form.shape) < sizeOfBase(form.base)) return l.setData(turned);
+  l.setData(plainForm(l, turned));
 }
 
-/** Caches [B, S, R] that are cosines and sines of positions, as one wafc.angles. */
-function plainAngles(l: Lifter, [cos, sin]: readonly ValueId[], base: Base, half: number): ValueId[] | undefined {
-  const starts = new Map(Array.from({ length: base.tokens }, (_, t) => [t, t * half]));
-  const offsets = Array.from({ length: half }, (_, i) => i);
-  return asAngles(l, { value: cos, offsets, starts }, { value: sin, offsets, starts }, base);
+function plainForm(l: Lifter, form: Form): Form {
+  const { base, index } = l.plain(form);
+  return formOf(base, form.shape, index);
 }
 
-/** Rows of a cache [max, R] by position, or [B, S, R] as they are. */
-function angleRows(l: Lifter, cache: ValueId, positions: ValueId | null, base: Base, half: number): ValueId {
-  if (positions !== null) {
-    const table = l.control(cache);
-    const { dtype, shape } = l.builder.typeOf(table);
-    const at = l.control(positions);
-    const key = `${table}@${at}`;
-    const known = l.rowCache.get(key);
-    if (known !== undefined) return known;
-    const [out] = l.builder.op({
-      kind: 'Gather',
-      version: 13,
-      inputs: [table, at],
-      attrs: { axis: 0 },
-      types: [{ dtype, shape: [...l.builder.typeOf(at).shape, shape[1]] }],
-      names: [`${l.graph.names[cache]}.row`],
-      origin: { node: l.op.origin.node, by: ['lift-tokens'] },
-    });
-    l.rowCache.set(key, out);
-    return out;
+/** x cos + partner sin, as the plain spelling of a rotation comes out. */
+function turnedForm(l: Lifter, form: Form, heads: number, [cos, sin]: readonly [ValueId, ValueId]): Form {
+  const { shape } = form;
+  const [batch, , queries] = shape;
+  const [tokens, size] = shape.length === 4 ? [queries, shape[3]] : [shape[1], shape[2] / heads];
+  const rotary = intAttr(l, 'rotary_embedding_dim', 0) || size;
+  const isInterleaved = intAttr(l, 'interleaved', 0) === 1;
+  const half = rotary / 2;
+  const [rowsBatch, , width] = l.probe.shapeOf(cos);
+  const [source] = form.terms;
+  const n = source.index.length;
+  const own: Terms = { ...source, control: new Int32Array(n).fill(-1), controlIndex: new Int32Array(n).fill(-1) };
+  const other: Terms = {
+    index: new Int32Array(n).fill(-1),
+    scale: new Float64Array(n),
+    control: new Int32Array(n).fill(-1),
+    controlIndex: new Int32Array(n).fill(-1),
+  };
+  for (let i = 0; i < n; i++) {
+    const d = i % size;
+    if (d >= rotary) continue;
+    const t = Math.floor(i / (shape.length === 4 ? size : size * heads)) % tokens;
+    const b = Math.floor(i / (n / batch));
+    const isSecond = isInterleaved ? d % 2 === 1 : d >= half;
+    const partner = i + (isSecond ? -1 : 1) * (isInterleaved ? 1 : half);
+    const angle = ((rowsBatch === 1 ? 0 : b) * tokens + t) * width + (isInterleaved ? Math.floor(d / 2) : d % half);
+    own.control[i] = cos;
+    own.controlIndex[i] = angle;
+    other.index[i] = source.index[partner];
+    other.scale[i] = source.scale[partner] * (isSecond ? 1 : -1);
+    other.control[i] = sin;
+    other.controlIndex[i] = angle;
   }
-  const starts = new Map<number, number>();
-  for (let t = 0; t < base.tokens * base.batch; t++) starts.set(t, (t % base.tokens) * half);
-  return controlRows(
-    l,
-    cache,
-    base,
-    starts,
-    Array.from({ length: half }, (_, i) => i),
-  );
+  return { ...form, terms: [own, other] };
 }

@@ -7,14 +7,12 @@ import { isFloat } from '../ir/types.ts';
 import { kindOf, type OpDef } from '../ops/op.ts';
 import { opFor } from '../ops/registry.ts';
 import { capScores, nanOfScores, softmaxScores, whereScores } from './attention.ts';
-import { liftBinary, liftCast, liftUnary, liftView } from './elementwise.ts';
+import { BINARY, liftBinary, liftCast, liftUnary, liftView } from './elementwise.ts';
 import { liftFusedAttention, liftFusedRotary } from './fused.ts';
 import { type Form, scaled, sizeOfBase } from './form.ts';
 import { Lifter, PASS } from './lifter.ts';
 import { liftGemm, liftMatMul, liftNorm } from './linear.ts';
 import { Probe, type ProbeSize } from './probe.ts';
-
-const BINARY = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min']);
 
 /**
  * The token graph of `graph`, read off at one probe size.
@@ -49,7 +47,8 @@ function liftOp(l: Lifter, op: Op): void {
       for (const [i] of op.outputs.entries()) l.set({ kind: 'control', table, content }, i);
       return;
     }
-    if (trait === 'view') {
+    // Relative positions end in scores, learned ones in activations: Lifter.data lifts such an op when an activation asks for it.
+    if (trait === 'view' || (BINARY.has(op.kind) && !content)) {
       for (const [i] of op.outputs.entries()) l.set({ kind: 'control', table: true, content }, i);
       return;
     }

@@ -17,6 +17,7 @@ import type { Scores } from './attention.ts';
 import { type Base, type Form, formOf, sizeOfBase, uniformScale } from './form.ts';
 import type { Probe } from './probe.ts';
 import { DimValues } from './dim-values.ts';
+import { BINARY, liftBinary } from './elementwise.ts';
 import { asPositions } from './positions.ts';
 import { liftRotation } from './rotary.ts';
 import { trimmed } from './trim.ts';
@@ -158,9 +159,20 @@ export class Lifter {
     const known = this.lifted.get(v);
     if (known?.kind === 'data') return known.form;
     if (known?.kind !== 'control') this.refuse(`uses attention scores outside of softmax and the product with V`);
+    const producer = this.producers.get(v);
+    if (known.table && producer !== undefined && BINARY.has(producer.kind)) return this.liftedLate(v, producer);
     const form = this.controlAsData(v);
     this.lifted.set(v, { kind: 'data', form });
     return form;
+  }
+
+  /** Arithmetic on table rows that turns out to be of activations. */
+  private liftedLate(v: ValueId, producer: Op): Form {
+    const { current } = this;
+    this.current = producer;
+    liftBinary(this);
+    this.current = current;
+    return this.data(v);
   }
 
   private controlAsData(v: ValueId): Form {
@@ -305,6 +317,18 @@ export class Lifter {
   ): Base {
     return this.emit(kind, inputs, attrs, { ...base, dtype: this.dtypeOf(base), version });
   }
+
+  /** Ops between a value of the lifted graph and the inputs, along the longest way. */
+  depthOf(v: ValueId): number {
+    const known = this.depths.get(v);
+    if (known !== undefined) return known;
+    const inputs = this.builder.producerOf(v)?.op.inputs ?? [];
+    const depth = inputs.reduce<number>((most, i) => (i === null ? most : Math.max(most, 1 + this.depthOf(i))), 0);
+    this.depths.set(v, depth);
+    return depth;
+  }
+
+  private readonly depths = new Map<ValueId, number>();
 
   dtypeOf(base: Base): DType {
     return this.builder.typeOf(base.value).dtype;

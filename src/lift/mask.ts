@@ -1,9 +1,12 @@
 /**
  * What a mask means, from its values at probes: causal, windowed, all, times the padding of the attention mask
- * input. What fits none of these stays a bias that the host computes.
+ * input; and what is added to scores besides (ALiBi, relative positions). That, and what fits none of these, is a bias that the host computes.
  */
 import type { Graph } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
+import type { DType } from '../ir/types.ts';
+import { CODE_OF } from '../onnx/dtype-codes.ts';
+import { broadcastShapes } from '../ops/support/broadcast.ts';
 import type { Scores } from './attention.ts';
 import { broadcastIndex } from './form.ts';
 import type { Lifter } from './lifter.ts';
@@ -29,7 +32,7 @@ export interface MaskKind {
 }
 
 /** Additive masks at or below this forbid a position; exporters write -10000, the lowest float or -inf. */
-const FORBIDDEN = -9999;
+export const FORBIDDEN = -9999;
 
 /** Sum of all mask steps at a probe, as [rows, queries, keys]. */
 function evaluate(probe: Probe, masks: readonly MaskStep[], shape: readonly number[]): Float64Array {
@@ -120,14 +123,33 @@ function allowedAt(
   return allowed;
 }
 
-export function classifyMask(l: Lifter, { masks, rows, queries, keys }: Scores): MaskKind {
+export function classifyMask(l: Lifter, scores: Scores): MaskKind {
+  const { masks } = scores;
   const open: MaskKind = { causal: false, window: 0, keyMask: null, bias: null };
   if (masks.length === 0) return open;
+  const own = biasesOf(l, masks);
+  // Who may see whom is told apart from what is added besides; where it is nothing that is known, the host computes all of it.
+  const seen = visibility(l, scores);
+  if (seen === undefined) return { ...open, bias: hostBias(l, masks) };
+  return { ...open, ...seen, bias: own.length > 0 ? hostBias(l, own) : null };
+}
+
+/** Additions that are more than zeros and forbidden entries: ALiBi, relative positions. */
+const biasesOf = (l: Lifter, masks: readonly MaskStep[]): readonly MaskStep[] =>
+  masks.filter((step) =>
+    step.kind === 'add'
+      ? l.probe.tensor(step.value).data.some((x) => x !== 0 && step.sign * x > FORBIDDEN)
+      : step.fill > FORBIDDEN,
+  );
+
+/** What the forbidden entries of all masks together say; undefined where that is neither causal, a window, padding, nor nothing. */
+function visibility(
+  l: Lifter,
+  { masks, rows, queries, keys }: Scores,
+): Pick<MaskKind, 'causal' | 'window' | 'keyMask'> | undefined {
   const shape = masks[0].shape as readonly number[];
   const { past } = l.probe.size;
-  const plain = evaluate(l.probe, masks, shape);
-  const allowed = plain.map((x) => (x > FORBIDDEN ? 1 : 0));
-  if (plain.some((x) => x > FORBIDDEN && x !== 0)) return { ...open, bias: biasOf(l, masks) };
+  const allowed = evaluate(l.probe, masks, shape).map((x) => (x > FORBIDDEN ? 1 : 0));
   const each = (test: (query: number, key: number) => boolean): boolean =>
     allowed.every((a, i) => (a === 1) === test(Math.floor(i / keys) % queries, i % keys));
   const reach = reachOf(l, { masks, queries, keys });
@@ -135,25 +157,65 @@ export function classifyMask(l: Lifter, { masks, rows, queries, keys }: Scores):
   const before = keys > queries || past > 0 ? keys - queries : 0;
   const causal = each((s, j) => j <= s + before && (window === 0 || j > s + before - window));
   const known = causal || each(() => true);
-  if (!known || reach === null || (reach !== undefined && reach.causal !== causal))
-    return { ...open, bias: biasOf(l, masks) };
+  if (!known || reach === null || (reach !== undefined && reach.causal !== causal)) return undefined;
+  const found = { causal, window, keyMask: null };
   const maskInput = l.graph.inputs.find((v) => l.roles.get(l.graph.names[v])?.kind === 'mask');
-  if (maskInput === undefined) return { ...open, causal, window };
+  if (maskInput === undefined) return found;
   const padded = evaluate(l.probe.variant({ mask: padding }), masks, shape);
-  if (padded.every((x, i) => x > FORBIDDEN === (allowed[i] === 1))) return { ...open, causal, window };
+  if (padded.every((x, i) => x > FORBIDDEN === (allowed[i] === 1))) return found;
   const batches = l.probe.shapeOf(maskInput)[0];
   const perBatch = rows / batches;
   const follows = padded.every((x, i) => {
     const batch = Math.floor(i / (perBatch * queries * keys));
     return x > FORBIDDEN === (allowed[i] === 1 && padding(batch, i % keys) === 1);
   });
-  return follows ? { ...open, causal, window, keyMask: l.control(maskInput) } : { ...open, bias: biasOf(l, masks) };
+  return follows ? { ...found, keyMask: l.control(maskInput) } : undefined;
 }
 
-/** The additive mask itself, as a host value; only for masks that are one addition. */
-function biasOf(l: Lifter, masks: readonly MaskStep[]): ValueId {
-  const [only] = masks;
-  if (masks.length !== 1 || only.kind !== 'add' || only.sign !== 1)
-    l.refuse('has a mask that is neither causal, padding, nor one additive bias');
-  return l.control(only.value);
+/** The sum of masks, as a value that the host computes. */
+function hostBias(l: Lifter, masks: readonly MaskStep[]): ValueId {
+  const node = l.op.origin.node;
+  const made = (kind: string, version: number, inputs: readonly ValueId[], dtype: DType): ValueId => {
+    const key = `${kind}:${inputs.join()}`;
+    const known = l.rowCache.get(key);
+    if (known !== undefined) return known;
+    const shape = broadcastShapes(...inputs.map((v) => l.builder.typeOf(v).shape));
+    if (shape === undefined) throw new Error(`masks of ${node} do not broadcast`);
+    const [out] = l.builder.op({
+      kind,
+      version,
+      inputs,
+      attrs: kind === 'Cast' ? { to: CODE_OF[dtype] } : {},
+      types: [{ dtype, shape }],
+      names: [`${node}.mask`],
+      origin: { node, by: ['lift-tokens'] },
+    });
+    l.rowCache.set(key, out);
+    return out;
+  };
+  const values = masks.map((step) => {
+    if (step.kind === 'add') return { value: l.control(step.value), sign: step.sign };
+    if (step.fill > FORBIDDEN) l.refuse(`fills attention scores with ${step.fill}, which is neither a mask nor a bias`);
+    const [zero, fill] = [0, Math.max(step.fill, LOWEST)].map((x) => fillOf(l, x));
+    const [yes, no] = step.keepTrue ? [zero, fill] : [fill, zero];
+    return { value: made('Where', 16, [l.control(step.value), yes, no], 'f32'), sign: 1 as const };
+  });
+  const { dtype } = l.builder.typeOf(values[0].value);
+  const cast = values.map(({ value, sign }) => ({
+    value: l.builder.typeOf(value).dtype === dtype ? value : made('Cast', 13, [value], dtype),
+    sign,
+  }));
+  const [first, ...rest] = cast;
+  const start = first.sign === 1 ? first.value : made('Neg', 13, [first.value], dtype);
+  return rest.reduce((sum, { value, sign }) => made(sign === 1 ? 'Add' : 'Sub', 14, [sum, value], dtype), start);
 }
+
+function fillOf(l: Lifter, fill: number): ValueId {
+  const key = `mask.fill:${fill}`;
+  const known = l.rowCache.get(key) ?? l.smallConstant('mask.fill', 'f32', [], [fill]);
+  l.rowCache.set(key, known);
+  return known;
+}
+
+/** Of f32: a host bias stays finite, so that sums of several do not turn into NaN. */
+const LOWEST = -3.4028234663852886e38;

@@ -6,29 +6,33 @@ import { readPacked } from './read.ts';
 /** Whether {@link permutedColumns} can take the constant: whole bytes an element, and no scales beside them. */
 export const canPermute = (c: Constant): boolean => !isQuantized(c) && DTYPE_BITS[c.stored] % 8 === 0;
 
-/** The matrix [R, N] with column `perm[j]` of `c` as its column j. A vector is a matrix of one row. */
+/** The matrix [R, N] with column `perm[j]` of `c` as its column j; `perm` may leave columns out. A vector is a matrix of one row. */
 export function permutedColumns(c: Constant, perm: Int32Array): Constant {
   if (c.shape.length === 1) {
     const row = permutedColumns(
       { ...c, shape: [1, ...c.shape], strides: [c.shape[0] * c.strides[0], ...c.strides] },
       perm,
     );
-    return { ...row, shape: c.shape, strides: [1] };
+    return { ...row, shape: [perm.length], strides: [1] };
   }
   // In the order of the file: where columns are its rows, whole rows change places.
   if (c.strides[1] > c.strides[0])
-    return transposeConstant(dense(c, rowsOf(transposeConstant(c, [1, 0]), perm), true), [1, 0]);
-  return dense(c, columnsOf(c, perm), false);
+    return transposeConstant(dense(c, [perm.length, c.shape[0]], rowsOf(transposeConstant(c, [1, 0]), perm)), [1, 0]);
+  return dense(c, [c.shape[0], perm.length], columnsOf(c, perm));
 }
 
-function dense(c: Constant, source: ByteSource, transposed: boolean): Constant {
-  const shape = transposed ? c.shape.toReversed() : c.shape;
-  return { ...c, shape, source, offset: 0, strides: rowMajor(shape) };
-}
+const dense = (c: Constant, shape: readonly number[], source: ByteSource): Constant => ({
+  ...c,
+  shape,
+  source,
+  offset: 0,
+  strides: rowMajor(shape),
+});
 
 /** Reads row by row: `readRow(row, from, count, into)` gives the elements `from ..` of a row of the result. */
 function rowSource(
-  { source, shape: [rows, width], stored }: Constant,
+  { source, stored }: Constant,
+  [rows, width]: readonly [number, number],
   order: string,
   readRow: (row: number, from: number, count: number, into: Uint8Array) => void,
 ): ByteSource {
@@ -51,11 +55,13 @@ function rowSource(
 }
 
 const rowsOf = (c: Constant, perm: Int32Array): ByteSource =>
-  rowSource(c, 'rows moved', (row, from, count, into) => readPacked(c, [perm[row], from], [1, count], into));
+  rowSource(c, [perm.length, c.shape[1]], 'rows moved', (row, from, count, into) =>
+    readPacked(c, [perm[row], from], [1, count], into),
+  );
 
 function columnsOf(c: Constant, perm: Int32Array): ByteSource {
   const bytes = DTYPE_BITS[c.stored] / 8;
-  return rowSource(c, 'columns moved', (row, from, count, into) => {
+  return rowSource(c, [c.shape[0], perm.length], 'columns moved', (row, from, count, into) => {
     const wanted = perm.subarray(from, from + count);
     const low = wanted.reduce((a, b) => Math.min(a, b));
     const high = wanted.reduce((a, b) => Math.max(a, b)) + 1;

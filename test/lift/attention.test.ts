@@ -385,11 +385,21 @@ describe('masks', () => {
     expect(inputs).toHaveLength(7);
   });
 
-  test('a mask that no probe explains is refused where it is no single addition', () => {
-    const mask: NonNullable<Parts['mask']> = (s, x) => s.op('Where', [near(s, x, 20, false), x, s.scalar(LOWEST)]);
+  test('a mask that no probe explains stays a host value, also beside others', () => {
+    for (const window of [2, 20]) {
+      const mask: NonNullable<Parts['mask']> = (s, x) =>
+        s.op('Sub', [s.op('Where', [near(s, x, window, false), x, s.scalar(LOWEST)]), additive(s, padding(s), 1e4)]);
+      const { attrs, inputs } = attentionOf({ mask, inputs: ['attention_mask'] });
+      expect(attrs).toMatchObject({ causal: 0, window: 0 });
+      expect(inputs).toHaveLength(7);
+    }
+  });
+
+  test('scores that are filled with a number that masks nothing are refused', () => {
+    const mask: NonNullable<Parts['mask']> = (s, x) => s.op('Where', [near(s, x, 20, false), x, s.scalar(1)]);
     const [diagnostic] = refusal(attentionModel({ mask }));
     expect(diagnostic).toMatchObject({ code: 'lift/not-token-wise', node: '/m/MatMul' });
-    expect(diagnostic.message).toContain('neither causal');
+    expect(diagnostic.message).toContain('fills attention scores with 1');
   });
 });
 

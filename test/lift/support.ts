@@ -140,8 +140,23 @@ export function refusal(model: WritableModel, batch = 1): readonly Diagnostic[] 
 
 export const opsOf = (graph: Graph, kind: string): readonly Op[] => graph.ops.filter((op) => op.kind === kind);
 
+const LENGTHS = [
+  [1, 0, false],
+  [5, 0, false],
+  [3, 4, false],
+  [1, 9, false],
+  [6, 2, true],
+  [31, 0, false],
+  [2, 29, true],
+] as const;
+
 /** Both graphs compute the same, at several lengths, pasts and paddings. Padded queries have no defined answer. */
-export function expectSame({ before, after, roles }: Lifted, batch = 1, bound = 1e-5): void {
+export function expectSame(
+  { before, after, roles }: Lifted,
+  batch = 1,
+  bound = 1e-5,
+  lengths: readonly (readonly [sequence: number, past: number, padded: boolean])[] = LENGTHS,
+): void {
   const specs = before.inputs.map((v) => ({
     name: before.names[v],
     ...before.types[v],
@@ -149,15 +164,7 @@ export function expectSame({ before, after, roles }: Lifted, batch = 1, bound = 
   }));
   const hasPast = specs.some(({ role }) => role.kind === 'past');
   let compared = 0;
-  for (const [sequence, past, padded] of [
-    [1, 0, false],
-    [5, 0, false],
-    [3, 4, false],
-    [1, 9, false],
-    [6, 2, true],
-    [31, 0, false],
-    [2, 29, true],
-  ] as const) {
+  for (const [sequence, past, padded] of lengths) {
     const feeds = randomFeeds(specs, {
       batch,
       sequence,

@@ -161,6 +161,12 @@ function turned(
   return x.op('RotaryEmbedding', [v, ...rows], attrs);
 }
 
+/** ai.onnx RotaryEmbedding with position ids: the same with a row of angles a token. */
+export function rotaryByPosition(x: Expansion): void {
+  const rows = [x.input(1), x.input(2)].map((table) => x.op('Gather', [table, x.input(3)], { axis: 0 }));
+  x.gives(0, x.op('RotaryEmbedding', [x.input(0), ...rows], x.source.attrs));
+}
+
 /** com.microsoft.RotaryEmbedding: positions before the tables, one number meaning "from here on". */
 export function rotary(x: Expansion): void {
   if (x.number('scale', 1) !== 1) x.refuse('a scale');
