@@ -90,7 +90,7 @@ export function decoder(parts: DecoderParts): WritableModel {
     x = s.op('Add', [x, s.op('Gather', [builder.weight('positions', [64, c.hidden], 0.5), 'position_ids'])]);
   const shared = prepare(s, ids, c);
   for (let n = 0; n < c.layers; n++) x = layer(s.inner(`layers.${n}`), n, x, shared, c);
-  if (c.residual !== 'post' || true) x = norm(s, 'norm', x, c.hidden, c);
+  x = norm(s, 'norm', x, c.hidden, c);
   const head = builder.scope('/lm_head');
   const matrix = c.tied
     ? head.op('Transpose', [table], { perm: [1, 0] })
