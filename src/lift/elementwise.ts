@@ -213,7 +213,7 @@ function withConstant(l: Lifter, x: ValueId, c: ValueId, swapped: boolean, shape
 const COMMUTES: ReadonlySet<string> = new Set(['Add', 'Mul', 'Max', 'Min']);
 
 /** Exporters write sums and products in either order: the residual stream comes first in a sum, what was gated in a product. */
-function inOrder(l: Lifter, a: ValueId, b: ValueId): ValueId[] {
+function sorted(l: Lifter, a: ValueId, b: ValueId): ValueId[] {
   const { kind } = l.op;
   if (!COMMUTES.has(kind)) return [a, b];
   const [da, db] = [l.depthOf(a), l.depthOf(b)];
@@ -288,6 +288,6 @@ function combine(l: Lifter, a: Plain, b: Plain, shape: readonly number[]): void 
   if (from.some((g) => g < 0)) l.refuse('combines activations that do not cover each other');
   const aligned = l.permuted(narrow.base, [...from]);
   const [first, second] = swapped ? [aligned.value, wide.base.value] : [wide.base.value, aligned.value];
-  const inputs = inOrder(l, first, second);
+  const inputs = sorted(l, first, second);
   l.setData(formOf(l.emitLike(wide.base, op.kind, inputs, op.attrs), shape, wide.index));
 }
