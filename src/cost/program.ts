@@ -74,16 +74,20 @@ function withRuns(costs: readonly Cost[], { program, overhead }: Pick<Place, 'pr
   };
   for (const [i, op] of program.ops.entries()) {
     // A collective over one core is none.
-    const apart = isCollective(op) ? costs[i].algorithm !== 'none' : op.op === 'gemv' || op.op === 'attend';
+    const apart = isCollective(op) ? costs[i].algorithm !== 'none' : isApart(op);
     if (apart) end();
     const own = costs[i].terms.find((t) => t.what === 'vector');
-    if (own === undefined || op.op === 'attend') continue;
+    if (own === undefined || isApart(op)) continue;
     worked += own.cycles;
     last = i;
   }
   end();
   return charged;
 }
+
+/** A product, not one of a run of vector operations. */
+export const isApart = ({ op }: RegionProgram['ops'][number]): boolean =>
+  op === 'gemv' || op === 'attend' || op === 'scores' || op === 'mix';
 
 /** Sum over the ops: what one step takes when nothing overlaps. */
 export function totalCost(costs: readonly OpCost[]): { cycles: number; bound: number; macs: number } {
@@ -130,6 +134,10 @@ function compute(op: ComputeOp, place: Place): Cost {
       return gemv(op, place);
     case 'attend':
       return attend(op, place);
+    case 'scores':
+      return scores(op, place);
+    case 'mix':
+      return mix(op, place);
     case 'embed':
       return embed(op, place);
     case 'append':
@@ -208,19 +216,23 @@ function embed(op: Extract<ComputeOp, { op: 'embed' }>, place: Place): Cost {
 
 function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target, overhead }: Place): Cost {
   const { tensors, shape } = program;
-  const [x, weight, out] = [tensors[op.x], tensors[op.weight], tensors[op.out]];
-  const elements = tileElements(weight, shape);
-  const macs = elements * tileShape(x, shape)[0];
-  const bytes = tileBytes(weight, shape);
-  const cost = productCost({ macs, elements, bytes, dtype: weight.dtype, x: x.dtype, sum: out.dtype }, target);
-  const { multiply, unpack, bound, boundBy } = cost;
+  const x = tensors[op.x];
+  const [rows] = tileShape(x, shape);
+  const products = op.weights.map((w, i) => {
+    const weight = tensors[w];
+    const elements = tileElements(weight, shape);
+    const held = { macs: elements * rows, elements, bytes: tileBytes(weight, shape) };
+    const cost = productCost({ ...held, dtype: weight.dtype, x: x.dtype, sum: tensors[op.outputs[i]].dtype }, target);
+    return { macs: held.macs, ...cost };
+  });
+  const sum = (key: 'macs' | 'multiply' | 'unpack' | 'bound'): number => products.reduce((n, p) => n + p[key], 0);
   return made(
     [
-      { what: 'multiply', cycles: multiply },
-      { what: 'unpack', cycles: unpack },
+      { what: 'multiply', cycles: sum('multiply') },
+      { what: 'unpack', cycles: sum('unpack') },
       { what: 'software', cycles: overhead.compute },
     ],
-    { bound, boundBy, macs },
+    { bound: sum('bound'), boundBy: products[0].boundBy, macs: sum('macs') },
   );
 }
 
@@ -229,43 +241,66 @@ function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target, overhea
  * query feature meets every position once, and so does every output feature.
  */
 function attend(op: Extract<ComputeOp, { op: 'attend' }>, place: Place): Cost {
-  const { program, target, overhead } = place;
+  const first = stateProduct(place, op.keys, op.q);
+  const second = stateProduct(place, op.values, op.out);
+  const scaling = [scaledBy(place, op.keyScales, op.q), scaledBy(place, op.valueScales, op.out)];
+  const { terms, bound } = softmax(place, op, scaling);
+  return made([...first.terms, ...second.terms, ...terms], {
+    bound: first.bound + second.bound + bound,
+    boundBy: first.boundBy,
+    macs: first.macs + second.macs,
+  });
+}
+
+/** Queries are scaled among the vector operations before. */
+function scores(op: Extract<ComputeOp, { op: 'scores' }>, place: Place): Cost {
+  const { terms, bound, ...rest } = stateProduct(place, op.keys, op.q);
+  const scaling = scaledBy(place, op.keyScales, op.q);
+  return made([...terms, ...vectorTerms(scaling.cycles)], { bound: bound + scaling.bound, ...rest });
+}
+
+function mix(op: Extract<ComputeOp, { op: 'mix' }>, place: Place): Cost {
+  const { terms, bound, boundBy, macs } = stateProduct(place, op.values, op.out);
+  const weights = softmax(place, op, [scaledBy(place, op.valueScales, op.out)]);
+  return made([...terms, ...weights.terms], { bound: bound + weights.bound, boundBy, macs });
+}
+
+/** Features of `x` against the positions of `state` that the core holds. */
+function stateProduct({ program, target, overhead }: Place, state: T, x: T) {
   const { tensors, shape } = program;
-  const tileOf = (t: T): number[] => tileShape(tensors[t], shape);
-  const [tokens, queryFeatures] = tileOf(op.q);
-  const positions = tileOf(op.keys)[0];
-  const product = (state: T, features: number) => {
-    const { dtype } = tensors[state];
-    const held = { elements: tileElements(tensors[state], shape), bytes: tileBytes(tensors[state], shape) };
-    const macs = tokens * positions * features;
-    const x = tensors[op.q].dtype;
-    // Codes are multiplied in the type of the queries.
-    return { macs, ...productCost({ macs, ...held, dtype, x, sum: isFloat(dtype) ? dtype : x }, target) };
-  };
-  const scores = product(op.keys, queryFeatures);
-  const mixed = product(op.values, tileOf(op.out)[1]);
-  const weights = tokens * positions * tileOf(op.stats)[1];
-  // Scale, running maximum, exponential, sum.
-  const softmax = vectorCost(
-    { elements: weights, passes: EXP_PASSES + 3, reads: 1, dtype: tensors[op.q].dtype },
-    target,
-  );
-  const scaled = [op.keyScales === undefined ? null : op.q, op.valueScales === undefined ? null : op.out].map((t) =>
-    t === null ? { cycles: 0, bound: 0 } : vectorOf(place, t, { passes: 1, reads: 2 }),
-  );
-  const scaling = scaled[0].cycles + scaled[1].cycles;
-  return made(
-    [
-      { what: 'multiply', cycles: scores.multiply + mixed.multiply },
-      { what: 'unpack', cycles: scores.unpack + mixed.unpack },
-      { what: 'software', cycles: 2 * overhead.compute },
-      { what: 'vector', cycles: softmax.cycles + scaling },
-      { what: 'software', cycles: Math.max(0, overhead.compute - softmax.cycles - scaling) },
-    ],
-    {
-      bound: scores.bound + mixed.bound + softmax.bound + scaled[0].bound + scaled[1].bound,
-      boundBy: scores.boundBy,
-      macs: scores.macs + mixed.macs,
-    },
-  );
+  const [tokens, features] = tileShape(tensors[x], shape);
+  const { dtype } = tensors[state];
+  const held = { elements: tileElements(tensors[state], shape), bytes: tileBytes(tensors[state], shape) };
+  const macs = tokens * tileShape(tensors[state], shape)[0] * features;
+  // Codes are multiplied in the type of the queries.
+  const sum = isFloat(dtype) ? dtype : tensors[x].dtype;
+  const cost = productCost({ macs, ...held, dtype, x: tensors[x].dtype, sum }, target);
+  const terms = [
+    { what: 'multiply', cycles: cost.multiply },
+    { what: 'unpack', cycles: cost.unpack },
+    { what: 'software', cycles: overhead.compute },
+  ];
+  return { terms, bound: cost.bound, boundBy: cost.boundBy, macs };
+}
+
+/** Scales of codes, one a feature. */
+const scaledBy = (place: Place, scales: T | undefined, x: T): Pick<VectorCost, 'cycles' | 'bound'> =>
+  scales === undefined ? { cycles: 0, bound: 0 } : vectorOf(place, x, { passes: 1, reads: 2 });
+
+/** Scale, running maximum, exponential and sum over the core's own positions, for each of its heads; `more` is done in the same run. */
+function softmax(
+  { program, target, overhead }: Place,
+  { values, stats, out }: { readonly values: T; readonly stats: T; readonly out: T },
+  more: readonly Pick<VectorCost, 'cycles' | 'bound'>[],
+) {
+  const { tensors, shape } = program;
+  const [tokens, heads] = tileShape(tensors[stats], shape);
+  const elements = tokens * tileShape(tensors[values], shape)[0] * heads;
+  const own = vectorCost({ elements, passes: EXP_PASSES + 3, reads: 1, dtype: tensors[out].dtype }, target);
+  const cycles = more.reduce((n, m) => n + m.cycles, own.cycles);
+  const terms = [
+    { what: 'vector', cycles },
+    { what: 'software', cycles: Math.max(0, overhead.compute - cycles) },
+  ];
+  return { terms, bound: more.reduce((n, m) => n + m.bound, own.bound) };
 }

@@ -49,7 +49,7 @@ class Layer {
   product(node: string, [k, n]: readonly [number, number], axes: readonly MeshAxis[]): void {
     const other = axes === Y ? X : Y;
     const weight = this.tensor('weight', [k, n], { dims: [axes, other], partial: null });
-    this.ops.push({ op: 'gemv', x: this.vector(k, axes), weight, out: this.vector(n, other), node });
+    this.ops.push({ op: 'gemv', x: this.vector(k, axes), weights: [weight], outputs: [this.vector(n, other)], node });
   }
 
   /** Pays what is owed along `axes`, of rows cut along the other axis (or of a single number). */

@@ -1,7 +1,7 @@
 /** What the fullest core of a region holds of a tensor, from the definition of Layout (src/ir/program.ts). */
 import type { Coding } from '../ir/coding.ts';
 import { groupCount } from '../ir/constant.ts';
-import { axisSize, type MeshAxis, type ProgramTensor, type RegionShape } from '../ir/program.ts';
+import { axisSize, type Layout, type MeshAxis, type ProgramTensor, type RegionShape } from '../ir/program.ts';
 import { bytesFor, type DType } from '../ir/types.ts';
 
 /**
@@ -12,9 +12,13 @@ export function tileShape({ shape, layout }: ProgramTensor, region: RegionShape)
   return shape.map((extent, d) => {
     const sizes = layout.dims[d].map((axis) => axisSize(region, axis));
     if (layout.cyclic && d === 0) return Math.ceil(extent / sizes.reduce((a, b) => a * b, 1));
-    return sizes.reduce((left, size) => Math.ceil(left / size), extent);
+    const lanes = lanesOf(layout, d);
+    return lanes * sizes.reduce((left, size) => Math.ceil(left / size), extent / lanes);
   });
 }
+
+/** Elements of a dim that no cut parts. */
+const lanesOf = ({ woven }: Layout, d: number): number => (woven?.dim === d ? woven.lanes : 1);
 
 /** Elements of the fullest core. */
 export const tileElements = (tensor: ProgramTensor, region: RegionShape): number =>
@@ -26,7 +30,17 @@ export const tileBytes = (tensor: ProgramTensor, region: RegionShape): number =>
     ? bytesFor(tensor.dtype, tileElements(tensor, region))
     : codedTileBytes(tensor, tensor.coding, region);
 
-/** Where parts of `extent` begin, in the order of their coordinates (outermost axis first), and where the last one ends. */
+/** Where parts of a dim begin, in the order of their coordinates (outermost axis first), and where the last one ends. */
+export function boundsOfDim(
+  { shape, layout }: Pick<ProgramTensor, 'shape' | 'layout'>,
+  d: number,
+  region: RegionShape,
+) {
+  const lanes = lanesOf(layout, d);
+  return partBounds(shape[d] / lanes, layout.dims[d], region).map((bound) => bound * lanes);
+}
+
+/** The same of `extent` elements. */
 export function partBounds(extent: number, axes: readonly MeshAxis[], region: RegionShape): readonly number[] {
   let bounds = [0, extent];
   for (const axis of axes) {

@@ -37,7 +37,7 @@ export function ownPlans(row: PublishedRow, target: Target): OwnPlan[] {
   return [sameWork(row, target), realModel(row, target)];
 }
 
-function sameWork(row: PublishedRow, machine: Target): OwnPlan {
+export function sameWork(row: PublishedRow, machine: Target): OwnPlan {
   const { dim, ffn, seq, grid } = row;
   const heads = headsOf(dim);
   const config = { ...llama(), hidden: dim, ffn, heads, kvHeads: heads, headDim: dim / heads };
@@ -55,7 +55,7 @@ function sameWork(row: PublishedRow, machine: Target): OwnPlan {
   return compared('same work', row, { found, stages: alone, layers: row.layers, target });
 }
 
-function realModel(row: PublishedRow, target: Target): OwnPlan {
+export function realModel(row: PublishedRow, target: Target): OwnPlan {
   const staged = stagedShapes(llama(), REAL_CONTEXT, target);
   const stages = withLayers(staged.stages, row.layers);
   return compared('real model', row, { found: search({ ...staged, stages }), stages, layers: 1, target });

@@ -83,8 +83,10 @@ function boundsOf(plan: PlacedPlan): Map<string, number> {
   for (const stage of plan.stages) {
     const { program } = plan.templates[stage.template];
     for (const op of program.ops) {
-      if (op.op === 'gemv') bound.add(program.tensors[op.weight].shape[0]);
+      if (op.op === 'gemv') bound.add(program.tensors[op.x].shape[1]);
       if (op.op === 'attend') bound.add(program.tensors[op.q].shape[1] / op.heads + Math.min(plan.mode.context, 64));
+      if (op.op === 'scores') bound.add(program.tensors[op.q].shape[1] / op.heads);
+      if (op.op === 'mix') bound.add(Math.min(plan.mode.context, 64));
       if (op.op === 'sum_squares' || op.op === 'moments') bound.add(program.tensors[op.x].shape[1]);
       const made = 'outputs' in op ? op.outputs : 'out' in op ? [op.out] : [];
       for (const t of made) {

@@ -100,7 +100,7 @@ const usedInputs = ({ inputs, ops, outputs }: Graph): Graph['inputs'] => {
 /** Fields of an op that name tensors. */
 const TENSOR_FIELDS = {
   embed: ['table', 'index', 'out'],
-  gemv: ['x', 'weight', 'out'],
+  gemv: ['x', 'weights', 'outputs'],
   unary: ['x', 'out'],
   binary: ['a', 'b', 'out'],
   sum_squares: ['x', 'out'],
@@ -111,6 +111,8 @@ const TENSOR_FIELDS = {
   rope: ['x', 'cos', 'sin', 'out'],
   append: ['x', 'state', 'scales'],
   attend: ['q', 'keys', 'values', 'mask', 'keyScales', 'valueScales', 'stats', 'out'],
+  scores: ['q', 'keys', 'keyScales', 'out'],
+  mix: ['scores', 'values', 'mask', 'valueScales', 'stats', 'out'],
   softmax_finish: ['o', 'stats', 'out'],
   shard: ['x', 'out'],
   slice: ['x', 'out'],

@@ -61,7 +61,7 @@ function programLines(program: RegionProgram, name: string): string[] {
 
 /** Fields of program ops that are tensors; the rest are numbers, words and lists. */
 const TENSOR_FIELDS: ReadonlySet<string> = new Set(
-  'x table index weight a b sums gamma beta moments cos sin state q keys values mask stats o parts out inputs outputs'.split(
+  'x table index weights a b sums gamma beta moments cos sin state q keys values mask stats scores o parts out inputs outputs'.split(
     ' ',
   ),
 );
@@ -79,7 +79,7 @@ export function printProgramOp(op: ProgramOp, tensorName: (t: number) => string)
       .join(' ');
     if (key === 'out' || key === 'outputs' || key === 'stats') {
       // `stats` is written by attend and read by softmax_finish.
-      if (key !== 'stats' || op.op === 'attend') {
+      if (key !== 'stats' || op.op === 'attend' || op.op === 'mix') {
         results.push(text);
         continue;
       }

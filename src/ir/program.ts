@@ -33,6 +33,19 @@ export interface Layout {
   readonly partial: { readonly combine: Combine; readonly axes: readonly MeshAxis[] } | null;
   /** Dim 0 is dealt round-robin: row p is on core p mod n of its axes (KV positions). */
   readonly cyclic?: true;
+  readonly woven?: Woven;
+}
+
+/**
+ * A dim whose elements stand in another order than the model has them: it is `runs` equal runs of `lanes` equal lanes, and
+ * element f of lane l of a run stands at place f * lanes + l of the run. Axes cut between those groups of `lanes` places:
+ * what stands at one place of its lane in every lane of a run is on one core. (Halves of a rotated head; queries of one
+ * KV head, which then meet the same features of its keys.)
+ */
+export interface Woven {
+  readonly dim: number;
+  readonly runs: number;
+  readonly lanes: number;
 }
 
 export type TensorRole = 'weight' | 'state' | 'input' | 'temp' | 'output';
@@ -76,8 +89,11 @@ export type BinaryFn = 'add' | 'sub' | 'mul' | 'div' | 'max' | 'min';
 export type ComputeOp =
   /** out[t, :] = table[index[t], :] on the core that owns the row, zero elsewhere (owed: sum). */
   | { readonly op: 'embed'; readonly table: T; readonly index: T; readonly out: T }
-  /** out = x . weight over the core's share of K (owed: sum over K's axis). */
-  | { readonly op: 'gemv'; readonly x: T; readonly weight: T; readonly out: T }
+  /**
+   * outputs[i] = x . weights[i] over the core's share of K (owed: sum over K's axis). Weights that multiply one activation
+   * with the same cut of K are one matrix with their columns side by side: one product.
+   */
+  | { readonly op: 'gemv'; readonly x: T; readonly weights: readonly T[]; readonly outputs: readonly T[] }
   /** `value` is the constant of scale, shift, pow and leaky_relu. */
   | { readonly op: 'unary'; readonly fn: UnaryFn; readonly x: T; readonly value: number; readonly out: T }
   /** Operands have equal layouts; an operand of one row is used for every token. */
@@ -143,6 +159,32 @@ export type ComputeOp =
       readonly values: T;
       readonly mask: T | null;
       readonly keyScales?: T;
+      readonly valueScales?: T;
+      readonly heads: number;
+      readonly kvHeads: number;
+      readonly scale: number;
+      readonly causal: boolean;
+      readonly window: number;
+      readonly softcap: number;
+      readonly stats: T;
+      readonly out: T;
+    }
+  /** out[p, h * tokens + t] = q[t, head h] . keys[p] over the core's positions p and features (owed: sum over the cores of a head). */
+  | {
+      readonly op: 'scores';
+      readonly q: T;
+      readonly keys: T;
+      readonly keyScales?: T;
+      readonly heads: number;
+      readonly kvHeads: number;
+      readonly out: T;
+    }
+  /** What `attend` does once the scores are there: exponentials and weighted values of the core's own positions and features. */
+  | {
+      readonly op: 'mix';
+      readonly scores: T;
+      readonly values: T;
+      readonly mask: T | null;
       readonly valueScales?: T;
       readonly heads: number;
       readonly kvHeads: number;
@@ -228,10 +270,11 @@ export const axisSize = (shape: RegionShape, axis: MeshAxis): number =>
 /** Axes spanned together print as one: `x` for xo and xi. */
 const printAxes = (axes: readonly MeshAxis[]): string => axes.join('').replace('xoxi', 'x') || 'rep';
 
-/** GSPMD-like text: `f16[1,4096]{1@y, rep x}`, `f32[1,64]{1@x, partial(sum)@y}`. */
+/** GSPMD-like text: `f16[1,4096]{1@y, rep x}`, `f32[1,64]{1@x, partial(sum)@y}`, `f16[1,64]{1@x~2x4}` woven from 2 runs of 4 lanes. */
 export function printLayout({ dtype, shape, layout }: Pick<ProgramTensor, 'dtype' | 'shape' | 'layout'>): string {
+  const woven = (d: number): string => (layout.woven?.dim === d ? `~${layout.woven.runs}x${layout.woven.lanes}` : '');
   const parts = layout.dims.flatMap((axes, d) =>
-    axes.length === 0 ? [] : [`${d}@${printAxes(axes)}${layout.cyclic && d === 0 ? '%' : ''}`],
+    axes.length === 0 ? [] : [`${d}@${printAxes(axes)}${layout.cyclic && d === 0 ? '%' : ''}${woven(d)}`],
   );
   if (layout.partial) parts.push(`partial(${layout.partial.combine})@${printAxes(layout.partial.axes)}`);
   const used = new Set([...layout.dims.flat(), ...(layout.partial?.axes ?? [])]);

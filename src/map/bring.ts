@@ -5,7 +5,7 @@
 import type { Op } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
 import type { MeshAxis, T } from '../ir/program.ts';
-import { byFeatures, type Cut, cutOf, recut, sameAxes, sameCut } from './cut.ts';
+import { byFeatures, type Cut, cutOf, lanesText, recut, sameAxes, sameCut, X } from './cut.ts';
 import { finishNorms, normApplied } from './deferred.ts';
 import type { Bound, DeferredNorm, Draft, Finish } from './draft.ts';
 import { reduceAll } from './reduce.ts';
@@ -33,6 +33,7 @@ export function bring(s: Draft, op: Op, wants: readonly Want[]): T[] {
     const bound = s.boundOf(op, v);
     if (as === 'owed') return { v, at: bound.base, to: s.cut(bound.base), keep: false };
     const form = bound.forms.find((t) => sameCut(s.cut(t), as)) ?? nearest(s, bound, as);
+    if (lanesText(s.cut(form)) !== lanesText(as)) throw new Error('no collective brings features into another order');
     return { v, at: form, to: as, keep: true };
   });
   move(s, found);
@@ -52,7 +53,8 @@ function withCompany(s: Draft, wants: readonly Want[]): Want[] {
   const all = [...wants];
   if (!allows(s.context.options, 'fuse-reductions')) return all;
   for (const { v, as } of wants) {
-    if (as === 'owed') continue;
+    // Heads that are cut stay where products leave them.
+    if (as === 'owed' || sameAxes(as.features, X)) continue;
     for (const other of s.context.together.get(v) ?? []) {
       if (all.some((w) => w.v === other) || s.known(other) === undefined) continue;
       all.push({ v: other, as });
@@ -209,8 +211,7 @@ function finishAll(s: Draft, paid: readonly Paid[]): void {
 
 function biased(s: Draft, x: T, { op, weight }: Extract<Finish, { kind: 'bias' }>): T {
   const { shape, name } = s.context.tensors[x];
-  const { features } = s.cut(x);
-  const b = s.weight(op, weight, [1, shape[1]], s.layout(byFeatures(features)));
+  const b = s.weight(op, weight, [1, shape[1]], s.layout({ ...s.cut(x), tokens: [] }));
   const out = s.add(
     `${name.replace(/\/(reduced|scattered|scaled)$/, '')}/bias`,
     s.context.tensors[x].dtype,
@@ -229,7 +230,7 @@ export function offersOf(s: Draft, op: Op, v: ValueId): Cut[] {
   if (forms.length > 0) return distinct(forms.map((t) => s.cut(t)));
   const { partial } = s.context.tensors[base].layout;
   const cut = s.cut(base);
-  if (partial === null || !allows(s.context.options, 'scatter-sums')) return [cut];
+  if (partial === null || cut.woven !== undefined || !allows(s.context.options, 'scatter-sums')) return [cut];
   return distinct([cut, byFeatures([...cut.features, ...partial.axes], cut.tokens)]);
 }
 

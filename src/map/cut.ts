@@ -1,5 +1,5 @@
 /** How an activation [tokens, features] is cut over the axes of a region, and what it takes to cut it another way. */
-import type { Layout, MeshAxis } from '../ir/program.ts';
+import type { Layout, MeshAxis, Woven } from '../ir/program.ts';
 
 /** The columns in full, and the rows. */
 export const X: readonly MeshAxis[] = ['xo', 'xi'];
@@ -11,7 +11,11 @@ export const YX: readonly MeshAxis[] = ['y', 'xo', 'xi'];
 export interface Cut {
   readonly tokens: readonly MeshAxis[];
   readonly features: readonly MeshAxis[];
+  /** The order of the features, where it is not the model's (ir/program.ts, Woven). */
+  readonly woven?: Lanes;
 }
+
+export type Lanes = Omit<Woven, 'dim'>;
 
 export const byFeatures = (features: readonly MeshAxis[], tokens: readonly MeshAxis[] = []): Cut => ({
   tokens,
@@ -21,21 +25,29 @@ export const byFeatures = (features: readonly MeshAxis[], tokens: readonly MeshA
 /** All of it on every core. */
 export const WHOLE: Cut = byFeatures([]);
 
-export const layoutOf = ({ tokens, features }: Cut, partial: Layout['partial'] = null): Layout => ({
+export const layoutOf = ({ tokens, features, woven }: Cut, partial: Layout['partial'] = null): Layout => ({
   dims: [tokens, features],
   partial,
+  ...(woven === undefined ? {} : { woven: { dim: 1, ...woven } }),
 });
 
 /** The cut of a [tokens, features] tensor; an index a token has no features. */
-export const cutOf = ({ dims }: Layout): Cut => ({ tokens: dims[0], features: dims[1] ?? [] });
+export const cutOf = ({ dims, woven }: Layout): Cut => ({
+  tokens: dims[0],
+  features: dims[1] ?? [],
+  ...(woven?.dim === 1 ? { woven: { runs: woven.runs, lanes: woven.lanes } } : {}),
+});
 
 export const sameAxes = (a: readonly MeshAxis[], b: readonly MeshAxis[]): boolean => a.join() === b.join();
-export const sameCut = (a: Cut, b: Cut): boolean => sameAxes(a.tokens, b.tokens) && sameAxes(a.features, b.features);
+export const sameCut = (a: Cut, b: Cut): boolean =>
+  sameAxes(a.tokens, b.tokens) && sameAxes(a.features, b.features) && lanesText(a) === lanesText(b);
+
+export const lanesText = ({ woven }: Cut): string => (woven === undefined ? '' : `~${woven.runs}x${woven.lanes}`);
 
 /** `K@y`, `t@y f@x`, `rep`: for the names of choices. */
 export const axesText = (axes: readonly MeshAxis[]): string => axes.join('').replace('xoxi', 'x') || 'rep';
-export const cutText = ({ tokens, features }: Cut): string =>
-  tokens.length === 0 ? axesText(features) : `${axesText(features)}/t@${axesText(tokens)}`;
+export const cutText = (cut: Cut): string =>
+  `${axesText(cut.features)}${lanesText(cut)}${cut.tokens.length === 0 ? '' : `/t@${axesText(cut.tokens)}`}`;
 
 /** Axes in pieces that are one line of cores each, in the order given: rows apart from columns. */
 export function linesOf(axes: readonly MeshAxis[]): MeshAxis[][] {

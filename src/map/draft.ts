@@ -8,6 +8,7 @@ import type { ValueId } from '../ir/ids.ts';
 import type { Cache, CollectiveOp, Layout, MeshAxis, ProgramOp, T } from '../ir/program.ts';
 import type { DType } from '../ir/types.ts';
 import { type Cut, cutOf, layoutOf } from './cut.ts';
+import { allows } from './rewrites.ts';
 import type { StageContext } from './stage-context.ts';
 
 /** What becomes of a sum once it is paid, in this order. */
@@ -106,7 +107,8 @@ export class Draft {
     const { name, dtype, shape, layout } = this.context.tensors[t];
     const base = name.replace(/\/(partial|gathered|part|reduced|scattered)$/, '');
     const rest = layout.dims.slice(2);
-    return this.add(`${base}${suffix}`, dtype, shape, { dims: [cut.tokens, cut.features, ...rest], partial: null });
+    const { dims, ...order } = layoutOf(cut);
+    return this.add(`${base}${suffix}`, dtype, shape, { ...order, dims: [...dims, ...rest] });
   }
 
   emit(op: WithoutNode<ProgramOp>): void {
@@ -117,6 +119,20 @@ export class Draft {
     if (apart) this.run = 0;
     this.run += worked;
     this.cycles += cycles + (worked > 0 ? overheadLeft(this.run) - before : 0);
+  }
+  /**
+   * x . weight. Products of one activation with the same cut of K that follow each other are one product of their weights
+   * side by side: [W1 W2] has the columns of both, and no column sees another. (Numerics: exact.)
+   */
+  product(x: T, weight: T, out: T): void {
+    const last = this.ops?.value;
+    if (last?.op !== 'gemv' || last.x !== x || !allows(this.context.options, 'fuse-products')) {
+      this.emit({ op: 'gemv', x, weights: [weight], outputs: [out] });
+      return;
+    }
+    const fused = { ...last, weights: [...last.weights, weight], outputs: [...last.outputs, out] };
+    this.ops = { value: fused, before: this.ops?.before ?? null };
+    this.cycles += this.context.price(fused).cycles - this.context.price(last).cycles;
   }
   collective(
     op: CollectiveOp['op'],
@@ -225,7 +241,9 @@ export class Draft {
       ([v, { x, scaled, stats, paid }]) => `${v}=${of(x)},${of(scaled)},${of(stats)},${of(paid)}`,
     );
     const grids = [...this.grids].map(([v, name]) => `${v}:${name}`);
-    return [values.sort(), norms.sort(), grids.sort(), [this.heldAgain(), this.run]]
+    const last = this.ops?.value;
+    const joinable = last?.op === 'gemv' ? context.signature(last.x) : '-';
+    return [values.sort(), norms.sort(), grids.sort(), [this.heldAgain(), this.run, joinable]]
       .map((part) => part.join(' '))
       .join(' | ');
   }

@@ -3,8 +3,11 @@
  * a few shapes, with SRAM free and with SRAM dear, is a pool of strategies; on any other shape each of them is costed, and
  * those that are beaten in cycles and bytes are left out. The search over regions asks hundreds of shapes.
  */
+import { FITTED_CYCLES_PER_MAC } from '../cost/constants.ts';
+import { optimalSide } from '../cost/lower-bound.ts';
 import { costProgram, totalCost } from '../cost/program.ts';
 import { tileBytes } from '../cost/tile.ts';
+import { elementCount } from '../ir/constant.ts';
 import type { IoRole, RunMode, Stages } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
 import { type ProgramOp, type ProgramTensor, type RegionProgram, type RegionShape } from '../ir/program.ts';
@@ -131,15 +134,19 @@ export class StagePlanner {
   private samples(template: number, groups: number): Sample[] {
     const { graph, stages, target } = this.input;
     const { weights } = stages.stages[stages.templates[template].exemplar];
-    const bytes = weights.reduce((n, v) => {
-      const c = graph.constants.get(v);
-      return n + (c === undefined ? 0 : (c.shape.reduce((a, b) => a * b, 1) * DTYPE_BITS[c.stored]) / 8);
-    }, 0);
+    const constants = weights.flatMap((v) => graph.constants.get(v) ?? []);
+    const elements = constants.reduce((n, c) => n + elementCount(c.shape), 0);
+    const bytes = constants.reduce((n, c) => n + (elementCount(c.shape) * DTYPE_BITS[c.stored]) / 8, 0);
     const room = Math.max(1, target.sramBytes - target.reservedCodeBytes - target.reservedStackBytes);
     const least = Math.max(4, bytes / room);
     const sides = new Map<string, Sample>();
-    for (const [times, aspect, cyclesPerByte] of SAMPLES) {
-      const area = least * times;
+    // Where latency is least, wherever the weights would fit.
+    const fastest = optimalSide(elements, SAMPLE_COLLECTIVES, SAMPLE_RATE) ** 2;
+    const areas = [
+      ...SAMPLES.map(([times, aspect, cyclesPerByte]) => [least * times, aspect, cyclesPerByte] as const),
+      ...FASTEST.map(([times, aspect, cyclesPerByte]) => [fastest * times, aspect, cyclesPerByte] as const),
+    ];
+    for (const [area, aspect, cyclesPerByte] of areas) {
       const width = Math.max(1, Math.round(Math.sqrt(area * aspect) / groups)) * groups;
       const height = Math.max(1, Math.round(Math.sqrt(area / aspect)));
       if (width <= target.width && height <= target.height)
@@ -158,6 +165,13 @@ const SAMPLES: readonly (readonly [number, number, number])[] = [
   [16, 3, 0],
   [16, 1 / 3, 0],
 ];
+
+/** Of the area at which a layer of five reductions is fastest, at the calibrated rate. */
+const FASTEST: typeof SAMPLES = [
+  [1, 1, 0],
+  [0.5, 2, 0],
+];
+const [SAMPLE_COLLECTIVES, SAMPLE_RATE] = [5, 1 / FITTED_CYCLES_PER_MAC];
 
 /** Equal for ops that cost the same on every shape. */
 function costKey(op: ProgramOp, tensors: readonly ProgramTensor[]): string {

@@ -21,6 +21,7 @@ export function reduceAll(s: Draft, inputs: readonly T[], axes: readonly MeshAxi
       const partial = left.length === 0 || layout.partial === null ? null : { ...layout.partial, axes: left };
       const suffix = dim < 0 ? '/reduced' : '/scattered';
       return s.add(`${name.replace(/\/(partial|stats|reduced|scattered)$/, '')}${suffix}`, dtype, shape, {
+        ...layout,
         dims,
         partial,
       });

@@ -2,7 +2,7 @@
  * What is the same for all programs of a stage that a search tries: the ops in the order they are mapped, who reads a value
  * last, and one table of tensors that all of them name. Equal tensors are one, so that what an op costs is looked up.
  */
-import { costProgram } from '../cost/program.ts';
+import { costProgram, isApart } from '../cost/program.ts';
 import { tileBytes } from '../cost/tile.ts';
 import { fail } from '../diag/diagnostic.ts';
 import { codingOf, isPlaceable } from '../ir/coding.ts';
@@ -24,8 +24,9 @@ import { formatName } from '../ir/storage.ts';
 import type { Target } from '../ir/target.ts';
 import { type DType, DTYPE_BITS } from '../ir/types.ts';
 import { HOST_KINDS } from '../ops/wafc-host.ts';
-import { byFeatures, layoutOf, WHOLE, Y } from './cut.ts';
-import type { MapOptions } from './rewrites.ts';
+import { byFeatures, type Lanes, layoutOf, WHOLE, Y } from './cut.ts';
+import { allows, type MapOptions } from './rewrites.ts';
+import { NO_HEADS, splitHeads } from './split-heads.ts';
 import { usesOf } from './uses.ts';
 
 /** Tokens and positions that one step is made for. */
@@ -67,6 +68,12 @@ export class StageContext {
   readonly lastUse: ReadonlyMap<ValueId, number>;
   /** Values whose heads an attention wants whole, and the others of the same attention: gathered in one message. */
   readonly together: ReadonlyMap<ValueId, readonly ValueId[]>;
+  /** Order of the features of queries, keys and outputs when heads are cut over the columns of their group. */
+  readonly heads: ReadonlyMap<ValueId, Lanes>;
+  /** Attentions whose heads may be cut. */
+  readonly cutsHeads: ReadonlySet<Op>;
+  /** What is multiplied into such queries and keys. */
+  readonly goesToHeads: ReadonlySet<ValueId>;
   private readonly roles: ReadonlyMap<string, IoRole>;
   private readonly producers = new Map<ValueId, Op>();
   private readonly signatures: number[] = [];
@@ -93,6 +100,11 @@ export class StageContext {
     for (const [i, op] of this.order.entries()) for (const v of op.inputs) if (v !== null) lastUse.set(v, i);
     for (const v of stage.outputs) lastUse.set(v, Number.POSITIVE_INFINITY);
     this.lastUse = lastUse;
+    const cuts = shape.width > shape.groups && allows(options, 'split-heads');
+    const split = cuts ? splitHeads(this) : NO_HEADS;
+    this.heads = split.lanes;
+    this.goesToHeads = split.sources;
+    this.cutsHeads = split.attentions;
     this.together = headsTogether(this.order, this.producers, new Set(this.order));
   }
 
@@ -107,6 +119,10 @@ export class StageContext {
       node: op.origin.node,
       ...(notes.length > 0 ? { notes } : {}),
     });
+  }
+
+  producerOf(v: ValueId): Op | undefined {
+    return this.producers.get(v);
   }
 
   isPast(v: ValueId): boolean {
@@ -230,7 +246,7 @@ export class StageContext {
       const program = { shape: this.shape, tensors: this.tensors, ops: [op] } satisfies Partial<RegionProgram>;
       const [cost] = costProgram({ ...EMPTY, ...program }, this.target);
       const term = (what: string): number => cost.terms.find((t) => t.what === what)?.cycles ?? 0;
-      const apart = isCollective(op) ? cost.algorithm !== 'none' : op.op === 'gemv' || op.op === 'attend';
+      const apart = isCollective(op) ? cost.algorithm !== 'none' : isApart(op);
       const worked = apart ? 0 : term('vector');
       price = { cycles: cost.cycles - (worked > 0 ? term('software') : 0), worked, apart };
       this.prices.set(key, price);
@@ -246,10 +262,11 @@ export class StageContext {
 
 /** Equal for tensors that cost the same to work on. */
 export function tensorText({ role, dtype, shape, layout, coding }: ProgramTensor): string {
-  const { dims, partial, cyclic } = layout;
+  const { dims, partial, cyclic, woven } = layout;
+  const order = woven === undefined ? '' : `~${woven.dim} ${woven.runs}x${woven.lanes}`;
   const owed = partial === null ? '' : `${partial.combine}@${partial.axes.join()}`;
   const coded = coding === undefined ? '' : JSON.stringify(coding);
-  return `${role} ${dtype} ${shape.join()} ${dims.map((axes) => axes.join()).join(';')} ${owed} ${cyclic ?? ''} ${coded}`;
+  return `${role} ${dtype} ${shape.join()} ${dims.map((axes) => axes.join()).join(';')} ${owed} ${cyclic ?? ''} ${coded}${order}`;
 }
 
 const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Transpose', 'Identity']);

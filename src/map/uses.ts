@@ -11,7 +11,7 @@ export function usesOf(op: ProgramOp): { reads: T[]; writes: T[] } {
     case 'embed':
       return { reads: [op.table, op.index], writes: [op.out] };
     case 'gemv':
-      return { reads: [op.x, op.weight], writes: [op.out] };
+      return { reads: [op.x, ...op.weights], writes: [...op.outputs] };
     case 'unary':
     case 'shard':
     case 'slice':
@@ -40,6 +40,13 @@ export function usesOf(op: ProgramOp): { reads: T[]; writes: T[] } {
         reads: [op.q, op.keys, op.values, ...given(op.mask), ...given(op.keyScales), ...given(op.valueScales)],
         writes: [op.stats, op.out],
       };
+    case 'scores':
+      return { reads: [op.q, op.keys, ...given(op.keyScales)], writes: [op.out] };
+    case 'mix':
+      return {
+        reads: [op.scores, op.values, ...given(op.mask), ...given(op.valueScales)],
+        writes: [op.stats, op.out],
+      };
     case 'softmax_finish':
       return { reads: [op.o, op.stats], writes: [op.out] };
   }
@@ -59,7 +66,7 @@ export function onTensors(op: ProgramOp, to: (t: T) => T): ProgramOp {
     case 'embed':
       return { ...op, table: to(op.table), index: to(op.index), out: to(op.out) };
     case 'gemv':
-      return { ...op, x: to(op.x), weight: to(op.weight), out: to(op.out) };
+      return { ...op, x: to(op.x), weights: each(op.weights), outputs: each(op.outputs) };
     case 'unary':
     case 'shard':
     case 'slice':
@@ -97,6 +104,24 @@ export function onTensors(op: ProgramOp, to: (t: T) => T): ProgramOp {
         values: to(op.values),
         mask: maybe(op.mask),
         ...optional({ keyScales: op.keyScales, valueScales: op.valueScales }, to),
+        stats: to(op.stats),
+        out: to(op.out),
+      };
+    case 'scores':
+      return {
+        ...op,
+        q: to(op.q),
+        keys: to(op.keys),
+        ...optional({ keyScales: op.keyScales }, to),
+        out: to(op.out),
+      };
+    case 'mix':
+      return {
+        ...op,
+        scores: to(op.scores),
+        values: to(op.values),
+        mask: maybe(op.mask),
+        ...optional({ valueScales: op.valueScales }, to),
         stats: to(op.stats),
         out: to(op.out),
       };

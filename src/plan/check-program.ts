@@ -18,7 +18,7 @@ const MAX_ELEMENTS = 2 ** 34;
 /** Fields that name tensors, by op. `null` is allowed where the schema allows it. */
 const TENSOR_FIELDS: Readonly<Record<ProgramOp['op'], readonly string[]>> = {
   embed: ['table', 'index', 'out'],
-  gemv: ['x', 'weight', 'out'],
+  gemv: ['x', 'weights', 'outputs'],
   unary: ['x', 'out'],
   binary: ['a', 'b', 'out'],
   sum_squares: ['x', 'out'],
@@ -29,6 +29,8 @@ const TENSOR_FIELDS: Readonly<Record<ProgramOp['op'], readonly string[]>> = {
   rope: ['x', 'cos', 'sin', 'out'],
   append: ['x', 'state', 'scales'],
   attend: ['q', 'keys', 'values', 'mask', 'keyScales', 'valueScales', 'stats', 'out'],
+  scores: ['q', 'keys', 'keyScales', 'out'],
+  mix: ['scores', 'values', 'mask', 'valueScales', 'stats', 'out'],
   softmax_finish: ['o', 'stats', 'out'],
   shard: ['x', 'out'],
   slice: ['x', 'out'],
@@ -78,17 +80,27 @@ function checkLayout({ shape, layout }: ProgramTensor, path: string, found: Find
   if (twice !== undefined) found.add('plan/layout', `${path}/layout`, `expected every axis once, found ${twice} twice`);
   if (layout.cyclic && shape.length === 0)
     found.add('plan/layout', `${path}/layout/cyclic`, 'expected a tensor with rows, found one of rank 0');
+  const { woven } = layout;
+  if (woven !== undefined && (shape[woven.dim] === undefined || shape[woven.dim] % (woven.runs * woven.lanes) !== 0)) {
+    found.add(
+      'plan/layout',
+      `${path}/layout/woven`,
+      `expected a dim of whole runs and lanes, found ${woven.runs} runs of ${woven.lanes} lanes in dim ${woven.dim} of [${shape}]`,
+    );
+    return false;
+  }
   return twice === undefined;
 }
 
 /** Codes are those of a matrix of weights. */
-function checkCoding({ coding, role, shape, dtype }: ProgramTensor, path: string, found: Findings): void {
+function checkCoding({ coding, role, shape, dtype, layout }: ProgramTensor, path: string, found: Findings): void {
   if (coding === undefined) return;
   const { scale, tensorScale, zero, block, phase } = coding;
   const wrong = (where: string, expected: string, is: string): void =>
     found.add('plan/coding', `${path}/${where}`, `expected ${expected}, found ${is}`);
   if (role !== 'weight' || shape.length !== 2)
     wrong('coding', 'a weight of rows and columns', `a tensor of role ${role} and rank ${shape.length}`);
+  if (layout.woven !== undefined) wrong('layout/woven', 'codes in the order of the model', 'a woven layout');
   if (![2, 4, 8].includes(DTYPE_BITS[dtype])) wrong('dtype', 'codes of 2, 4 or 8 bits', dtype);
   for (const [name, type] of Object.entries({ scale, tensorScale }))
     if (type !== null && (!isFloat(type) || DTYPE_BITS[type] % 8 !== 0))
@@ -170,6 +182,9 @@ function checkArguments(op: ProgramOp, tensors: readonly ProgramTensor[], path: 
     found.add('plan/range', `${path}/${field}`, `expected ${expected}, found ${value}`);
   const width = (t: number): number => tensors[t].shape.at(-1) ?? 1;
   switch (op.op) {
+    case 'gemv':
+      found.count(`${path}/outputs`, op.outputs.length, op.weights.length, "the op's weights");
+      return;
     case 'append':
       state('state', op.state);
       return coded('scales', op.scales, op.state);
@@ -179,6 +194,18 @@ function checkArguments(op: ProgramOp, tensors: readonly ProgramTensor[], path: 
       coded('keyScales', op.keyScales, op.keys);
       coded('valueScales', op.valueScales, op.values);
       if (op.mask !== null) state('mask', op.mask);
+      if (op.heads % op.kvHeads !== 0) range('kvHeads', `a divisor of the ${op.heads} heads`, op.kvHeads);
+      return;
+    case 'scores':
+    case 'mix':
+      if (op.op === 'scores') {
+        state('keys', op.keys);
+        coded('keyScales', op.keyScales, op.keys);
+      } else {
+        state('values', op.values);
+        coded('valueScales', op.valueScales, op.values);
+        if (op.mask !== null) state('mask', op.mask);
+      }
       if (op.heads % op.kvHeads !== 0) range('kvHeads', `a divisor of the ${op.heads} heads`, op.kvHeads);
       return;
     case 'slice':

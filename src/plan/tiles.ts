@@ -5,11 +5,12 @@
  */
 import { createHash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
-import { partBounds } from '../cost/tile.ts';
+import { boundsOfDim } from '../cost/tile.ts';
 import type { Constant } from '../ir/constant.ts';
-import { elementCount } from '../ir/constant.ts';
-import type { ProgramTensor, RegionShape } from '../ir/program.ts';
+import { elementCount, transposeConstant } from '../ir/constant.ts';
+import type { ProgramTensor, RegionShape, Woven } from '../ir/program.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
+import { permutedColumns } from '../tensor/permuted.ts';
 import { readPacked } from '../tensor/read.ts';
 import { countZeros } from './zeros.ts';
 
@@ -28,9 +29,9 @@ interface Grid {
 /** Tile grid of a rank-1 or rank-2 weight (rank 1 is one row). */
 function gridOf({ shape, layout }: Pick<ProgramTensor, 'shape' | 'layout'>, region: RegionShape): Grid {
   const [rowExtent, colExtent] = shape.length === 1 ? [1, shape[0]] : shape;
-  const [rowAxes, colAxes] = shape.length === 1 ? [[], layout.dims[0]] : layout.dims;
-  const rows = partBounds(rowExtent, rowAxes, region);
-  const cols = partBounds(colExtent, colAxes, region);
+  const colAxes = layout.dims[shape.length - 1];
+  const rows = shape.length === 1 ? [0, 1] : boundsOfDim({ shape, layout }, 0, region);
+  const cols = boundsOfDim({ shape, layout }, shape.length - 1, region);
   // Cores run by rows, so whatever y cuts is the outer loop of the file.
   const colsOuter = colAxes.includes('y');
   return {
@@ -67,7 +68,7 @@ export function writeTiles(
 ): string {
   const shape = constant.shape.length === 1 ? [1, constant.shape[0]] : constant.shape;
   const strides = constant.strides.length === 1 ? [0, constant.strides[0]] : constant.strides;
-  const view: Constant = { ...constant, shape, strides };
+  const view = wovenView({ ...constant, shape, strides }, tensor.layout.woven);
   const grid = gridOf(tensor, region);
   const bytes = bytesFor(constant.stored, elementCount(shape));
   const element = DTYPE_BITS[constant.stored] / 8;
@@ -86,6 +87,19 @@ export function writeTiles(
   }
   if (whole) writeSync(sink.fd, out, 0, bytes, offset);
   return digestOf(sink, whole ? out : undefined, offset, bytes);
+}
+
+/** The matrix with one dim in the order that a woven layout stores it in. */
+function wovenView(matrix: Constant, woven: Woven | undefined): Constant {
+  if (woven === undefined) return matrix;
+  if (woven.dim === 0)
+    return transposeConstant(wovenView(transposeConstant(matrix, [1, 0]), { ...woven, dim: 1 }), [1, 0]);
+  const [run, lane] = [matrix.shape[1] / woven.runs, matrix.shape[1] / woven.runs / woven.lanes];
+  const origin = Int32Array.from({ length: matrix.shape[1] }, (_, place) => {
+    const within = place % run;
+    return place - within + (within % woven.lanes) * lane + Math.floor(within / woven.lanes);
+  });
+  return permutedColumns(matrix, origin);
 }
 
 /** SHA-256 of a blob, which goes into that of the file, too; read back where it is not in memory any more. */

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { fail } from '../diag/diagnostic.ts';
 import { type CallOptions, type HostProgram, PlacedModel, type PlacedPlan } from '../exec/placed/model.ts';
 import { bytesSource, denseConstant, elementCount } from '../ir/constant.ts';
-import type { MeshAxis, ProgramOp, ProgramTensor, RegionProgram, T, TensorRole } from '../ir/program.ts';
+import type { MeshAxis, ProgramOp, ProgramTensor, RegionProgram, T, TensorRole, Woven } from '../ir/program.ts';
 import { bytesFor, type DType } from '../ir/types.ts';
 import { readConstant } from '../tensor/read.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -46,16 +46,18 @@ export function parseLayout(text: string): Pick<ProgramTensor, 'dtype' | 'shape'
   const dims: MeshAxis[][] = sizes.map(() => []);
   let partial: ProgramTensor['layout']['partial'] = null;
   let cyclic = false;
+  let woven: Woven | undefined;
   for (const item of parts[2].split(', ').filter((word) => word !== '' && !word.startsWith('rep '))) {
-    const cut = /^(\d+)@((?:xo|xi|x|y)+)(%?)$/.exec(item);
+    const cut = /^(\d+)@((?:xo|xi|x|y)+)(%?)(?:~(\d+)x(\d+))?$/.exec(item);
     const owed = /^partial\((sum|max|softmax|moments)\)@((?:xo|xi|x|y)+)$/.exec(item);
     if (cut !== null && Number(cut[1]) < dims.length) {
       dims[Number(cut[1])] = axesOf(cut[2]);
       cyclic ||= cut[3] === '%';
+      if (cut[4] !== undefined) woven = { dim: Number(cut[1]), runs: Number(cut[4]), lanes: Number(cut[5]) };
     } else if (owed !== null && isCombine(owed[1])) partial = { combine: owed[1], axes: axesOf(owed[2]) };
     else refuse();
   }
-  return { dtype, shape: sizes, layout: { dims, partial, ...(cyclic ? { cyclic } : {}) } };
+  return { dtype, shape: sizes, layout: { dims, partial, ...(cyclic ? { cyclic } : {}), ...(woven ? { woven } : {}) } };
 }
 
 type Combine = NonNullable<ProgramTensor['layout']['partial']>['combine'];

@@ -24,6 +24,7 @@ import { compareCoded } from './coded-coverage.ts';
 import { type Block, blocksOf } from './tile-blocks.ts';
 import { firstDifference, readElementsAt } from './tile-bytes.ts';
 import { type TileTable, tileTable } from './tile-table.ts';
+import { asWoven } from './woven.ts';
 
 /** Largest constant that is copied because no view of it has the weight's shape. */
 const COPY_BYTES = 256 * 2 ** 20;
@@ -60,7 +61,8 @@ export function checkCoverage(plan: Plan, folder: string, weightOf: WeightOf): D
           continue;
         }
         const extents: readonly [number, number] = [shape.length === 2 ? shape[0] : 1, shape.at(-1) ?? 1];
-        const view = viewOf(weightOf(s, w), blob, extents);
+        const plain = viewOf(weightOf(s, w), blob, extents);
+        const view = typeof plain === 'string' ? plain : asWoven(plain, layout.woven);
         if (typeof view === 'string') {
           found.push(broken('C1', `${what}: ${view}`));
           continue;

@@ -31,7 +31,8 @@ export function mostElements({ shape, layout }: ProgramTensor, region: RegionSha
   let elements = 1;
   for (const [d, extent] of shape.entries()) {
     const sizes = layout.dims[d].map((axis) => axisSize(region, axis));
-    let lengths = new Set([extent]);
+    const lanes = layout.woven?.dim === d ? layout.woven.lanes : 1;
+    let lengths = new Set([extent / lanes]);
     if (layout.cyclic && d === 0) {
       let owners = 1;
       for (const size of sizes) owners *= size;
@@ -43,7 +44,7 @@ export function mostElements({ shape, layout }: ProgramTensor, region: RegionSha
         lengths = next;
       }
     }
-    elements *= [...lengths].reduce((a, b) => Math.max(a, b), 0);
+    elements *= lanes * [...lengths].reduce((a, b) => Math.max(a, b), 0);
   }
   return elements;
 }

@@ -24,8 +24,14 @@ export function tileTable(extents: readonly [number, number], layout: Layout, re
   if (layout.cyclic) faults.push('expected rows in consecutive parts, found them dealt');
   if (layout.partial !== null) faults.push('expected no owed combination, found one');
   const [rowAxes, colAxes] = layout.dims.length < 2 ? [[], layout.dims[0] ?? []] : layout.dims;
-  const rows = cutsOf(extents[0], rowAxes, region, faults);
-  const cols = cutsOf(extents[1], colAxes, region, faults);
+  // A woven dim is cut between groups of places, one of each lane.
+  const cut = (d: 0 | 1, axes: readonly MeshAxis[]): Cuts => {
+    const woven = layout.woven !== undefined && layout.woven.dim + 2 - layout.dims.length === d;
+    const lanes = woven ? (layout.woven?.lanes ?? 1) : 1;
+    return cutsOf(extents[d] / lanes, axes, region, faults).map((start) => start * lanes);
+  };
+  const rows = cut(0, rowAxes);
+  const cols = cut(1, colAxes);
   const across = cols.length - 1;
   const offsets = new Float64Array((rows.length - 1) * across);
   const owners = new Int32Array(offsets.length).fill(-1);

@@ -83,13 +83,13 @@ export function mlp(
   const up = b.weight('up', dim, ffn, Y, X, stored);
   const down = b.weight('down', ffn, dim, X, Y, stored);
   const owed = b.tensor('h/partial', 'temp', [1, ffn], { dims: [[], X], partial: { combine: 'sum', axes: Y } });
-  b.op({ op: 'gemv', x, weight: up, out: owed });
+  b.op({ op: 'gemv', x, weights: [up], outputs: [owed] });
   const h = b.act('h', ffn, X);
   b.allReduce(owed, Y, h);
   const r = b.act('relu', ffn, X);
   b.op({ op: 'unary', fn: 'relu', x: h, value: 0, out: r });
   const back = b.tensor('y/partial', 'temp', [1, dim], { dims: [[], Y], partial: { combine: 'sum', axes: X } });
-  b.op({ op: 'gemv', x: r, weight: down, out: back });
+  b.op({ op: 'gemv', x: r, weights: [down], outputs: [back] });
   const y = b.act('y', dim, Y, 'output');
   b.allReduce(back, X, y);
   return b.build(shape, [x], [y]);

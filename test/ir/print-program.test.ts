@@ -45,7 +45,7 @@ const program: Program = {
           },
         ],
         ops: [
-          { op: 'gemv', x: 0, weight: 1, out: 2, node: '/fc1' },
+          { op: 'gemv', x: 0, weights: [1], outputs: [2], node: '/fc1' },
           { op: 'all_reduce', axes: ['y'], combine: 'sum', dim: -1, inputs: [2], outputs: [2], node: '' },
         ],
         inputs: [{ tensor: 0, kind: 'activation' }],
@@ -78,7 +78,7 @@ test('facts are comments after the graph', () => {
     //     input x: f16[1,4]{1@y, rep x}
     //     weight w: f16[4,4]{0@y, 1@xi, rep xo}
     //     output y: f32[1,4]{1@xi, partial(sum)@y, rep xo}
-    //     0: gemv x=x, weight=w -> y  // /fc1
+    //     0: gemv x=x, weights=w -> y  // /fc1
     //     1: all_reduce axes=y, combine=sum, dim=-1, inputs=y -> y
     // placement: 1 regions
     //   region 0: 2x2 at (0,0), stages 0

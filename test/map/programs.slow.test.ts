@@ -102,16 +102,22 @@ const RULES: Readonly<Record<string, (p: RegionProgram) => void>> = {
   'a product sums over the cut of its input': ({ tensors, ops }) => {
     for (const op of ops) {
       if (op.op !== 'gemv') continue;
-      const [x, w, out] = [op.x, op.weight, op.out].map((t) => tensors[t]);
-      expect(x.layout.dims[1]).toEqual(w.layout.dims[0]);
-      expect(out.layout.dims[1]).toEqual(w.layout.dims[1]);
-      const axes = w.layout.dims[0];
-      expect(out.layout.partial).toEqual(axes.length === 0 ? null : { combine: 'sum', axes });
-      expect([x.shape[1], out.shape[1]]).toEqual(w.shape);
+      const x = tensors[op.x];
+      for (const [i, weight] of op.weights.entries()) {
+        const [w, out] = [tensors[weight], tensors[op.outputs[i]]];
+        expect(x.layout.dims[1]).toEqual(w.layout.dims[0]);
+        expect(out.layout.dims[1]).toEqual(w.layout.dims[1]);
+        const axes = w.layout.dims[0];
+        expect(out.layout.partial).toEqual(axes.length === 0 ? null : { combine: 'sum', axes });
+        expect([x.shape[1], out.shape[1]]).toEqual(w.shape);
+      }
     }
   },
-  'states lie on all cores that share a head, and only they are cyclic': ({ tensors, caches }) => {
-    for (const { role, layout } of tensors) expect(layout.cyclic === true).toBe(role === 'state');
+  'states lie on all cores that share a head, and only they are cyclic': ({ tensors, ops, caches }) => {
+    // Scores of the positions that a core holds lie as these do.
+    const scores = new Set(ops.flatMap((op) => (op.op === 'scores' ? [op.out] : op.op === 'mix' ? [op.scores] : [])));
+    for (const [t, { role, layout }] of tensors.entries())
+      expect(layout.cyclic === true).toBe(role === 'state' || scores.has(t));
     for (const { state, heads, width } of caches) expect(tensors[state].shape[1]).toBe(heads * width);
   },
 };

@@ -76,7 +76,7 @@ test('target: what a target file must say holds in a plan, too', () => {
 
 /** A sample op with changed fields: what is said of it. */
 const OP_RULES: readonly [name: string, op: keyof ReturnType<typeof samples>, change: object, said: string][] = [
-  ['tensor', 'gemv', { weight: 99_999 }, 'plan/index AT/weight: expected the index of one of'],
+  ['tensor', 'gemv', { weights: [99_999] }, 'plan/index AT/weights/0: expected the index of one of'],
   ['tensor in a list', 'all_reduce', { inputs: [99_999] }, 'plan/index AT/inputs/0: expected the index of one of'],
   ['nullable tensor', 'rms_apply', { gamma: 99_999 }, 'plan/index AT/gamma: expected the index of one of'],
   ['no state', 'append', { state: 'A' }, 'plan/index AT/state: expected a tensor of role state, found A of role input'],

@@ -3,6 +3,7 @@ import { fail } from '../../diag/diagnostic.ts';
 import { codeOf } from './codes.ts';
 import type { PlacedPlan } from './model.ts';
 import { type Tensor, zeros } from '../../tensor/tensor.ts';
+import { featureAt } from './geometry.ts';
 import { eachOwned, roundState, type StageTiles } from './region.ts';
 
 export interface PlacedStages {
@@ -21,8 +22,9 @@ export function loadPasts(placed: PlacedStages, feeds: ReadonlyMap<string, Tenso
     for (let p = 0; p < past; p++) {
       eachOwned(tiles.workspace.cores, to, p, (at, start, n, core) => {
         for (let i = 0; i < n; i++) {
-          const h = Math.floor((start + i) / width);
-          const x = fed.data[((b * heads + h) * past + p) * width + ((start + i) % width)];
+          const feature = featureAt(to, start + i);
+          const h = Math.floor(feature / width);
+          const x = fed.data[((b * heads + h) * past + p) * width + (feature % width)];
           to.data[at + i] = scaleOf === null ? x : codeOf(x, scaleOf(core, i));
         }
       });
@@ -58,9 +60,10 @@ export function takePresents(placed: PlacedStages, batch: number, length: number
       for (let p = 0; p < length; p++) {
         eachOwned(tiles.workspace.cores, from, p, (at, start, n, core) => {
           for (let i = 0; i < n; i++) {
-            const h = Math.floor((start + i) / width);
+            const feature = featureAt(from, start + i);
+            const h = Math.floor(feature / width);
             const x = from.data[at + i];
-            out.data[((b * heads + h) * length + p) * width + ((start + i) % width)] =
+            out.data[((b * heads + h) * length + p) * width + (feature % width)] =
               scaleOf === null ? x : x * scaleOf(core, i);
           }
         });

@@ -3,7 +3,7 @@
  * that the third's, and so on, rounded to f32 at every hop as a chain on the fabric would.
  */
 import type { CollectiveOp } from '../../ir/program.ts';
-import { type Cores, linesOf, type Spread } from './geometry.ts';
+import { type Cores, featureAt, linesOf, type Spread } from './geometry.ts';
 
 export function runCollective(op: CollectiveOp, cores: Cores, of: (t: number) => Spread): void {
   const lines = linesOf(cores, op.axes);
@@ -94,10 +94,13 @@ function mergeSoftmax(lines: readonly Int32Array[], stats: Spread, o: Spread, st
     const heads = stats.ranges[1].size[first];
     const firstHead = stats.ranges[1].start[first];
     const width = o.ranges[1].size[first];
-    const start = o.ranges[1].start[first];
+    const headOf = Int32Array.from({ length: width }, (_, i) =>
+      Math.max(0, Math.floor(featureAt(o, o.ranges[1].start[first] + i) / headWidth) - firstHead),
+    );
     for (const core of line.subarray(1)) {
       const [s, v] = [tile(stats, core), tile(o, core)];
       for (let t = 0; t < tokens; t++) {
+        const [own, others] = [new Float64Array(heads), new Float64Array(heads)];
         for (let h = 0; h < heads; h++) {
           const th = t * heads + h;
           const m = Math.max(sumStats[2 * th], s[2 * th]);
@@ -105,10 +108,11 @@ function mergeSoftmax(lines: readonly Int32Array[], stats: Spread, o: Spread, st
           const b = m === Number.NEGATIVE_INFINITY ? 0 : Math.exp(s[2 * th] - m);
           sumStats[2 * th] = m;
           sumStats[2 * th + 1] = a * sumStats[2 * th + 1] + b * s[2 * th + 1];
-          const from = Math.max(start, (firstHead + h) * headWidth) - start;
-          const to = Math.min(start + width, (firstHead + h + 1) * headWidth) - start;
-          for (let i = t * width + from; i < t * width + to; i++) sumO[i] = a * sumO[i] + b * v[i];
+          own[h] = a;
+          others[h] = b;
         }
+        for (let i = 0; i < width; i++)
+          sumO[t * width + i] = own[headOf[i]] * sumO[t * width + i] + others[headOf[i]] * v[t * width + i];
       }
     }
     for (const core of line) {

@@ -1,7 +1,8 @@
 /** Compute ops on one core's tiles. Sums inside a tile run in doubles and are stored as f32. */
 import type { ComputeOp } from '../../ir/program.ts';
-import type { Spread } from './geometry.ts';
+import { featureAt, localFeature, type Spread } from './geometry.ts';
 import { attend } from './attend.ts';
+import { mix, scores } from './attend-split.ts';
 import { codeOf } from './codes.ts';
 import { BINARY, UNARY } from './functions.ts';
 import { layerApply, moments, rmsApply, rmsScale, sumSquares } from './norms.ts';
@@ -21,7 +22,8 @@ export function runCompute(op: ComputeOp, core: number, of: (t: number) => Sprea
     case 'embed':
       return embed(of(op.table), of(op.index), of(op.out), core);
     case 'gemv':
-      return gemv(of(op.x), of(op.weight), of(op.out), core);
+      for (const [i, weight] of op.weights.entries()) gemv(of(op.x), of(weight), of(op.outputs[i]), core);
+      return;
     case 'unary': {
       const f = UNARY[op.fn];
       return each(of(op.x), of(op.out), core, (x) => f(x, op.value));
@@ -61,6 +63,10 @@ export function runCompute(op: ComputeOp, core: number, of: (t: number) => Sprea
       return append(of(op.x), of(op.state), op.scales === undefined ? null : of(op.scales), core, state.past);
     case 'attend':
       return attend(op, core, of, state);
+    case 'scores':
+      return scores(op, core, of, state);
+    case 'mix':
+      return mix(op, core, of, state);
     case 'softmax_finish':
       return softmaxFinish(of(op.o), of(op.stats), of(op.out), op.heads, core);
     case 'shard':
@@ -135,7 +141,8 @@ function rope(
   for (let t = 0; t < rows(x, core); t++) {
     const row = (rows(cos, core) === 1 ? 0 : t) * half;
     for (let i = 0; i < n; i++) {
-      const d = i % headSize;
+      const feature = featureAt(x, x.ranges[1].start[core] + i);
+      const d = feature % headSize;
       const at = base(x, core) + t * n + i;
       const to = base(out, core) + t * n + i;
       if (d >= 2 * half) {
@@ -144,7 +151,8 @@ function rope(
       }
       const second = interleaved ? d % 2 === 1 : d >= half;
       const pair = interleaved ? d >> 1 : d % half;
-      const partner = at + (interleaved ? 1 : half) * (second ? -1 : 1);
+      const other = feature + (interleaved ? 1 : half) * (second ? -1 : 1);
+      const partner = base(x, core) + t * n + localFeature(x, core, other);
       const c = cos.data[base(cos, core) + row + pair];
       const s = sin.data[base(sin, core) + row + pair];
       out.data[to] = x.data[at] * c + (second ? s : -s) * x.data[partner];
@@ -172,7 +180,7 @@ function softmaxFinish(o: Spread, stats: Spread, out: Spread, heads: number, cor
   const headSize = o.tensor.shape[1] / heads;
   for (let t = 0; t < rows(o, core); t++) {
     for (let i = 0; i < n; i++) {
-      const head = Math.floor((o.ranges[1].start[core] + i) / headSize) - stats.ranges[1].start[core];
+      const head = Math.floor(featureAt(o, o.ranges[1].start[core] + i) / headSize) - stats.ranges[1].start[core];
       const l = stats.data[base(stats, core) + 2 * (t * own + head) + 1];
       out.data[base(out, core) + t * n + i] = l === 0 ? 0 : o.data[base(o, core) + t * n + i] / l;
     }

@@ -2,7 +2,7 @@
  * Which elements of a tensor a core holds. The plan format's definition (ir/program.ts, Layout), read here on its
  * own: the executor takes no code from the passes it checks.
  */
-import type { MeshAxis, ProgramTensor, RegionShape } from '../../ir/program.ts';
+import type { MeshAxis, ProgramTensor, RegionShape, Woven } from '../../ir/program.ts';
 
 const sizeAlong = ({ width, height, groups }: RegionShape, axis: MeshAxis): number =>
   axis === 'y' ? height : axis === 'xo' ? groups : width / groups;
@@ -34,7 +34,9 @@ export interface Ranges {
   readonly max: number;
 }
 
-function rangesOf(cores: Cores, extent: number, axes: readonly MeshAxis[]): Ranges {
+/** `lanes` elements stay together. */
+function rangesOf(cores: Cores, all: number, axes: readonly MeshAxis[], lanes: number): Ranges {
+  const extent = all / lanes;
   const start = new Int32Array(cores.count);
   const size = new Int32Array(cores.count);
   let max = 0;
@@ -49,9 +51,9 @@ function rangesOf(cores: Cores, extent: number, axes: readonly MeshAxis[]): Rang
       from += a;
       length = b - a;
     }
-    start[core] = from;
-    size[core] = length;
-    if (length > max) max = length;
+    start[core] = from * lanes;
+    size[core] = length * lanes;
+    if (size[core] > max) max = size[core];
   }
   return { start, size, max };
 }
@@ -85,11 +87,38 @@ export interface Spread {
   readonly data: Float32Array;
 }
 
+/** Which element of the model stands at a place of a woven dim of `extent`. */
+export function elementAt(place: number, extent: number, woven: Woven | undefined): number {
+  if (woven === undefined) return place;
+  const run = extent / woven.runs;
+  const within = place % run;
+  return place - within + (within % woven.lanes) * (run / woven.lanes) + Math.floor(within / woven.lanes);
+}
+
+/** Where an element of the model stands in a woven dim of `extent`. */
+export function placeOf(element: number, extent: number, woven: Woven | undefined): number {
+  if (woven === undefined) return element;
+  const run = extent / woven.runs;
+  const lane = run / woven.lanes;
+  const within = element % run;
+  return element - within + (within % lane) * woven.lanes + Math.floor(within / lane);
+}
+
+/** Element of the model at a place of the features. */
+export const featureAt = ({ tensor: { shape, layout } }: Spread, place: number): number =>
+  elementAt(place, shape[1], layout.woven?.dim === 1 ? layout.woven : undefined);
+
+/** Where a feature of the model stands on `core`. */
+export const localFeature = ({ tensor: { shape, layout }, ranges }: Spread, core: number, feature: number): number =>
+  placeOf(feature, shape[1], layout.woven?.dim === 1 ? layout.woven : undefined) - ranges[1].start[core];
+
 export function spread(cores: Cores, tensor: ProgramTensor): Spread {
   const { shape, layout } = tensor;
   const dealt = layout.cyclic ? dealtOf(cores, shape[0], layout.dims[0]) : null;
   const ranges = shape.map((extent, d) =>
-    d === 0 && dealt !== null ? wholeRange(cores, dealt.rows) : rangesOf(cores, extent, layout.dims[d]),
+    d === 0 && dealt !== null
+      ? wholeRange(cores, dealt.rows)
+      : rangesOf(cores, extent, layout.dims[d], layout.woven?.dim === d ? layout.woven.lanes : 1),
   );
   const stride = ranges.reduce((n, r) => n * r.max, 1);
   return { tensor, ranges, dealt, stride, data: new Float32Array(cores.count * stride) };

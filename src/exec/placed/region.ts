@@ -4,7 +4,7 @@ import { roundTo } from '../../tensor/pack.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { runCollective } from './collectives.ts';
 import { runCompute, type StepState } from './compute.ts';
-import { type Cores, coresOf, type Spread, spread } from './geometry.ts';
+import { type Cores, coresOf, elementAt, type Spread, spread } from './geometry.ts';
 
 /** Scratch tiles of a template: shared by its stages, which never run at the same time here. */
 export interface Workspace {
@@ -79,12 +79,15 @@ export function take(cores: Cores, from: Spread): Tensor {
   const width = (shape.length === 1 ? 1 : shape[1]) * rest;
   const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
   const [rowRange, featureRange] = from.ranges;
+  const { woven } = from.tensor.layout;
   for (let core = cores.count - 1; core >= 0; core--) {
     const n = (featureRange === undefined ? 1 : featureRange.size[core]) * rest;
     const start = (featureRange === undefined ? 0 : featureRange.start[core]) * rest;
     for (let t = 0; t < rowRange.size[core]; t++) {
       const source = core * from.stride + t * n;
-      data.set(from.data.subarray(source, source + n), (rowRange.start[core] + t) * width + start);
+      const to = (rowRange.start[core] + t) * width;
+      if (woven === undefined) data.set(from.data.subarray(source, source + n), to + start);
+      else for (let i = 0; i < n; i++) data[to + elementAt(start + i, width, woven)] = from.data[source + i];
     }
   }
   return { dtype: 'f32', shape, data };

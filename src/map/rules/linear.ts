@@ -2,7 +2,8 @@
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { MeshAxis, T } from '../../ir/program.ts';
-import { axesText, byFeatures, X, Y, YX } from '../cut.ts';
+import { offersOf } from '../bring.ts';
+import { axesText, byFeatures, sameAxes, X, Y, YX } from '../cut.ts';
 import type { Draft, Finish } from '../draft.ts';
 import type { StageContext } from '../stage-context.ts';
 import type { Way } from '../way.ts';
@@ -31,6 +32,9 @@ const GROUPED: readonly (readonly [Axes, Axes])[] = [
 const gridsOf = (s: Draft): readonly (readonly [Axes, Axes])[] =>
   s.context.shape.groups > 1 ? [...GRIDS, ...GROUPED] : GRIDS;
 
+/** Rows by K, columns by N with the heads of an attention cut: what it makes of queries and keys is woven (rules/heads.ts). */
+const SPLIT = 'K@y N@x split';
+
 const gridName = (k: string, n: string, [kAxes, nAxes]: readonly [Axes, Axes]): string =>
   `${k}@${axesText(kAxes)} ${n}@${axesText(nAxes)}`;
 
@@ -39,23 +43,30 @@ export function linear(s: Draft, op: Op): Way[] {
   const [xId, weightId, biasId] = op.inputs as ValueId[];
   const [k, n] = s.context.graph.types[weightId].shape as number[];
   const given = s.gridOf(xId);
-  return gridsOf(s).flatMap((grid): Way[] => {
-    const [kAxes, nAxes] = grid;
-    const name = gridName('K', 'N', grid);
+  const { heads, goesToHeads } = s.context;
+  const result = op.outputs[0] as ValueId;
+  // Woven features are read as they lie.
+  const lanes = offersOf(s, op, xId).find(({ woven }) => woven !== undefined)?.woven;
+  const grids = gridsOf(s).map((grid) => ({ grid, name: gridName('K', 'N', grid) }));
+  if (goesToHeads.has(xId)) grids.push({ grid: [Y, X], name: SPLIT });
+  return grids.flatMap(({ grid: [kAxes, nAxes], name }): Way[] => {
     if (given !== undefined && given !== name) return [];
+    if (lanes !== undefined && !sameAxes(kAxes, X)) return [];
+    const columns = name === SPLIT ? heads.get(result) : undefined;
+    const order = lanes !== undefined ? { woven: { dim: 0, ...lanes } } : columns && { woven: { dim: 1, ...columns } };
     const way: Way = {
       name,
-      wants: [{ v: xId, as: byFeatures(kAxes), unnormed: true }],
+      wants: [{ v: xId, as: { ...byFeatures(kAxes), ...(lanes && { woven: lanes }) }, unnormed: true }],
       make(d, [x]) {
-        const weight = d.weight(op, weightId, [k, n], { dims: [kAxes, nAxes], partial: null });
+        const weight = d.weight(op, weightId, [k, n], { dims: [kAxes, nAxes], partial: null, ...order });
         const [tokens] = d.context.tensors[x].shape;
         const partial = kAxes.length === 0 ? null : { combine: 'sum' as const, axes: kAxes };
         const finish: Finish[] = [];
         if (d.deferred(xId) !== undefined) finish.push({ kind: 'norm', norm: xId });
         if (biasId !== undefined) finish.push({ kind: 'bias', op, weight: biasId });
-        const out = d.temp(x, [tokens, n], d.layout(byFeatures(nAxes), partial), partial === null ? '' : '/partial');
-        d.emit({ op: 'gemv', x, weight, out });
-        const result = op.outputs[0] as ValueId;
+        const cut = { ...byFeatures(nAxes), ...(columns && { woven: columns }) };
+        const out = d.temp(x, [tokens, n], d.layout(cut, partial), partial === null ? '' : '/partial');
+        d.product(x, weight, out);
         if (partial === null && finish.length === 0) d.bind(result, out);
         else d.owe(result, out, finish);
         d.useGrid(xId, name);
@@ -89,7 +100,12 @@ export function productFloor(context: StageContext, op: Op): number {
       layout: { dims: [kAxes, nAxes], partial: null },
     }));
     const [x, out] = [temp([tokens, shape[0]], kAxes, 'x'), temp([tokens, shape[1]], nAxes, 'out')];
-    return context.price({ op: 'gemv', x, weight, out, node: '' }).cycles;
+    const of = (times: number): number => {
+      const list = <V>(one: V): V[] => Array.from({ length: times }, () => one);
+      return context.price({ op: 'gemv', x, weights: list(weight), outputs: list(out), node: '' }).cycles;
+    };
+    // It may join another one.
+    return of(2) - of(1);
   });
   return Math.min(...costs);
 }

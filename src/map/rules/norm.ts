@@ -101,7 +101,8 @@ export const headsCut = (s: Draft, heads: number): Cut =>
 export function rope(s: Draft, op: Op): Way[] {
   const [xId, cosId, sinId] = op.inputs as ValueId[];
   const heads = op.attrs.heads as number;
-  const cut = headsCut(s, heads);
+  const [offered] = offersOf(s, op, xId);
+  const cut = offered.woven === undefined ? headsCut(s, heads) : offered;
   return [
     {
       name: `heads@${cutText(cut)}`,
