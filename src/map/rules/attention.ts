@@ -206,11 +206,13 @@ function statesOf(
     scales: valueScales,
   });
   const mask = maskId === null || maskId === undefined ? null : maskState(maskId, shares);
-  const scales = {
-    ...(keyScales === undefined ? {} : { keyScales }),
-    ...(valueScales === undefined ? {} : { valueScales }),
+  return {
+    keys,
+    values,
+    mask,
+    ...(keyScales !== undefined && { keyScales }),
+    ...(valueScales !== undefined && { valueScales }),
   };
-  return { keys, values, mask, ...scales };
 
   /** Scales of an int8 cache, where its features are. */
   function scalesOf(value: ValueId | null | undefined, x: T): T | undefined {
