@@ -81,6 +81,17 @@ export interface RowKernels {
   copy(outs: number, xs: number, rows: number, length: number): void;
   sums(out: number, x: number, rows: number, length: number, by: number): void;
   softmax(out: number, x: number, rows: number, length: number): void;
+  norm(
+    out: number,
+    x: number,
+    rows: number,
+    length: number,
+    gain: number,
+    bias: number,
+    eps: number,
+    centred: number,
+  ): void;
+  narrow(kind: number, x: number, n: number): void;
 }
 
 const PAGE = 65536;

@@ -4,6 +4,7 @@
  */
 import { broadcastNumbers } from '../../ops/support/broadcast.ts';
 import { erf, gelu, geluTanh, sigmoid } from '../../ops/support/special.ts';
+import { isFloatSlot, rounding } from './narrow.ts';
 import { broadcastView, type Rows, rowsOf, tableOf } from './rows.ts';
 import { isDense, type Slot } from './slot.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
@@ -78,6 +79,12 @@ const UNARY: Readonly<Record<string, Map>> = {
     }
   },
 };
+const cube: Map = (out, o, n, x, at, step) => {
+  for (let i = 0; i < n; i++) {
+    const v = x[at + i * step];
+    out[o + i] = v * v * v;
+  }
+};
 const geluRow: Map = (out, o, n, x, at, step) => {
   for (let i = 0; i < n; i++) out[o + i] = gelu(x[at + i * step]);
 };
@@ -85,20 +92,35 @@ const geluTanhRow: Map = (out, o, n, x, at, step) => {
   for (let i = 0; i < n; i++) out[o + i] = geluTanh(x[at + i * step]);
 };
 
-/** Functions of rows.wat. */
-const MAP_CODE: Readonly<Record<string, number>> = { Exp: 0, Sigmoid: 1, 'wafc.silu': 2 };
+/** A function, and its number in rows.wat where it is there. */
+interface Fn {
+  readonly map: Map;
+  readonly code?: number;
+}
+const CUBE: Fn = { map: cube, code: 7 };
+const GELU: Fn = { map: geluRow, code: 5 };
+const GELU_TANH: Fn = { map: geluTanhRow, code: 6 };
+const MAP_CODE: Readonly<Record<string, number>> = { Exp: 0, Sigmoid: 1, 'wafc.silu': 2, Tanh: 3, Erf: 4 };
 
-const isF32 = (slot: Slot | null): slot is Slot => slot !== null && slot.dtype === 'f32';
+function functionOf({ op }: Step): Fn {
+  if (op.kind === 'Gelu') return op.attrs.approximate === 'tanh' ? GELU_TANH : GELU;
+  if (op.kind === 'com.microsoft.Gelu') return GELU;
+  const code = MAP_CODE[op.kind];
+  return { map: UNARY[op.kind], ...(code === undefined ? {} : { code }) };
+}
 
 /** Two operands, any broadcast, any strides. */
 export const planBinary: Planner = (step, shop) => {
   const [a, b] = step.inputs;
   const [out] = step.outputs;
-  if (out === null || !isF32(a) || !isF32(b)) return undefined;
+  if (out === null || !isFloatSlot(a) || !isFloatSlot(b) || out.dtype !== a.dtype) return undefined;
   shop.load(a);
   shop.load(b);
-  if (step.op.kind === 'Pow') return isSquare(b) ? planRows(step, [a, a], out, mul, shop) : undefined;
-  return planRows(step, [a, b], out, BINARY[step.op.kind], shop);
+  if (step.op.kind !== 'Pow') return planRows(step, [a, b], out, BINARY[step.op.kind], shop);
+  // Of powers, those that are products.
+  const power = b.known && sizeOf(b.view.shape) === 1 ? b.data[b.view.offset] : undefined;
+  if (power === 2) return planRows(step, [a, a], out, mul, shop);
+  return power === 3 ? planMap(a, out, CUBE, shop) : undefined;
 };
 
 function planRows(
@@ -117,13 +139,13 @@ function planRows(
   const [as, bs] = plan.steps;
   const [at, bt] = plan.starts;
   const simd = planSimd(step, [a, b], out, plan, shop);
-  if (simd !== undefined) return simd;
+  const count = sizeOf(shape);
+  if (simd !== undefined) return rounding(out, count, shop, simd);
   const [x, y] = [a.data, b.data];
   if (!(x instanceof Float32Array && y instanceof Float32Array && to instanceof Float32Array)) return undefined;
-  if (rows === 1) return () => row(to, 0, length, x, at[0], as, y, bt[0], bs);
-  return () => {
+  return rounding(out, count, shop, () => {
     for (let r = 0, o = 0; r < rows; r++, o += length) row(to, o, length, x, at[r], as, y, bt[r], bs);
-  };
+  });
 }
 
 /** The rows on the SIMD kernels, where operands lie in their memory and advance by one element or none. */
@@ -146,34 +168,33 @@ function planSimd(
   return () => binary(code, outs, rows, length, xs, xstep, ys, ystep);
 }
 
-/** Pow is planned for the square only. */
-const isSquare = ({ known, data, view }: Slot): boolean => known && sizeOf(view.shape) === 1 && data[view.offset] === 2;
-
 export const planUnary: Planner = (step, shop) => {
   const [x] = step.inputs;
   const [out] = step.outputs;
-  if (out === null || !isF32(x)) return undefined;
-  const { kind, attrs } = step.op;
-  const map = kind === 'Gelu' ? (attrs.approximate === 'tanh' ? geluTanhRow : geluRow) : UNARY[kind];
+  if (out === null || !isFloatSlot(x) || out.dtype !== x.dtype) return undefined;
+  shop.load(x);
+  return planMap(x, out, functionOf(step), shop);
+};
+
+function planMap(x: Slot, out: Slot, { map, code }: Fn, shop: Workshop): (() => void) | null | undefined {
   const { view, data } = x;
   const to = shop.output(out, view.shape);
   const count = sizeOf(view.shape);
   if (count === 0) return null;
-  const code = MAP_CODE[step.op.kind];
   if (shop.memory !== undefined && code !== undefined && x.base >= 0 && out.base >= 0 && isDense(x)) {
     const [apply, target, from] = [shop.memory.rows.map, out.base, x.base + 4 * view.offset];
-    return () => apply(code, target, from, count);
+    return rounding(out, count, shop, () => apply(code, target, from, count));
   }
   const { rows, length, steps, starts } = rowsOf(view.shape, [view, out.view]);
   if (!(data instanceof Float32Array && to instanceof Float32Array)) return undefined;
   const [at] = starts;
   const [by] = steps;
-  return () => {
+  return rounding(out, count, shop, () => {
     for (let r = 0, o = 0; r < rows; r++, o += length) map(to, o, length, data, at[r], by);
-  };
-};
+  });
+}
 
 export const ELEMENTWISE: ReadonlyMap<string, Planner> = new Map([
   ...['Pow', ...Object.keys(BINARY)].map((kind) => [kind, planBinary] as const),
-  ...['Gelu', ...Object.keys(UNARY)].map((kind) => [kind, planUnary] as const),
+  ...['Gelu', 'com.microsoft.Gelu', ...Object.keys(UNARY)].map((kind) => [kind, planUnary] as const),
 ]);

@@ -2,6 +2,7 @@
 import { normalAxis } from '../../ops/support/axes.ts';
 import { softmaxInto } from '../../ops/support/softmax.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
+import { isFloatSlot, rounding } from './narrow.ts';
 import { isDense } from './slot.ts';
 import type { Planner } from './step.ts';
 
@@ -9,7 +10,7 @@ import type { Planner } from './step.ts';
 export const planSoftmax: Planner = (step, shop) => {
   const [x] = step.inputs;
   const [out] = step.outputs;
-  if (x === null || out === null || x.dtype !== 'f32' || !isDense(x)) return undefined;
+  if (!isFloatSlot(x) || out === null || !isDense(x)) return undefined;
   const { shape, offset } = x.view;
   const axis = normalAxis(step.attrs.int('axis', step.op.version < 13 ? 1 : -1), Math.max(1, shape.length));
   if (axis !== shape.length - 1) return undefined;
@@ -19,19 +20,19 @@ export const planSoftmax: Planner = (step, shop) => {
   if (shop.memory !== undefined && x.base >= 0 && out.base >= 0) {
     const [softmax, target, source] = [shop.memory.rows.softmax, out.base, x.base + 4 * offset];
     const [rows, length] = [count / shape[axis], shape[axis]];
-    return () => softmax(target, source, rows, length);
+    return rounding(out, count, shop, () => softmax(target, source, rows, length));
   }
   const from = x.data.subarray(offset, offset + count);
   if (!(to instanceof Float32Array)) return undefined;
   const lanes = { outer: count / shape[axis], extent: shape[axis], inner: 1 };
-  return () => softmaxInto(to, from, lanes);
+  return rounding(out, count, shop, () => softmaxInto(to, from, lanes));
 };
 
 /** ReduceMean and ReduceSum over the last axis of a dense operand. */
 export const planReduce: Planner = (step, shop) => {
   const [x, axes] = step.inputs;
   const [out] = step.outputs;
-  if (x === null || out === null || x.dtype !== 'f32' || !isDense(x)) return undefined;
+  if (!isFloatSlot(x) || out === null || !isDense(x)) return undefined;
   const { op } = step;
   const attrs = step.attrs;
   const { shape, offset } = x.view;
@@ -47,14 +48,14 @@ export const planReduce: Planner = (step, shop) => {
   const mean = op.kind === 'ReduceMean';
   if (shop.memory !== undefined && x.base >= 0 && out.base >= 0 && extent > 0) {
     const [sums, target, source] = [shop.memory.rows.sums, out.base, x.base + 4 * offset];
-    return () => sums(target, source, rows, extent, mean ? extent : 1);
+    return rounding(out, rows, shop, () => sums(target, source, rows, extent, mean ? extent : 1));
   }
   if (!(data instanceof Float32Array)) return undefined;
-  return () => {
+  return rounding(out, rows, shop, () => {
     for (let r = 0, at = offset; r < rows; r++) {
       let sum = 0;
       for (const end = at + extent; at < end; at++) sum += data[at];
       to[r] = mean ? sum / extent : sum;
     }
-  };
+  });
 };

@@ -3,6 +3,7 @@ import { allOps } from '../../ops/registry.ts';
 import { ELEMENTWISE } from './elementwise.ts';
 import { planMatMulInteger } from './integers.ts';
 import { planReduce, planSoftmax } from './lanes.ts';
+import { NORMS } from './norms.ts';
 import { PRODUCTS } from './products.ts';
 import type { Planner } from './step.ts';
 import { planCast, planConcat, planGather, planView } from './views.ts';
@@ -21,6 +22,7 @@ export const PLANNERS: ReadonlyMap<string, Planner> = new Map<string, Planner>([
   ['Softmax', planSoftmax],
   ['ReduceMean', planReduce],
   ['ReduceSum', planReduce],
+  ...NORMS,
   ...PRODUCTS,
   ['MatMulInteger', planMatMulInteger],
 ]);

@@ -3,46 +3,17 @@
  * the one place where a session's results differ from the plain kernels', by the rounding of a sum.
  */
 import { broadcastNumbers } from '../../ops/support/broadcast.ts';
-import { stored } from '../../ops/support/elementwise.ts';
 import { reshapedView, type View } from '../../ops/support/move.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 import { packedBytes } from '../../kernels/pack.ts';
 import { codesOfNBits } from './nbits.ts';
 import { panelScratch, type Products } from './parallel.ts';
-import { broadcastView, copier, startsOf } from './rows.ts';
-import { denseAt, isDense, place, type Slot } from './slot.ts';
+import { isFloatSlot, rounding } from './narrow.ts';
+import { type Resident, resident, rowAt } from './resident.ts';
+import { broadcastView, startsOf } from './rows.ts';
+import { isDense, place, type Slot } from './slot.ts';
 import type { Planner, Step, Workshop } from './step.ts';
 import type { Packed } from './weights.ts';
-
-/** Types whose elements are kept as f32. */
-const FLOATS = new Set(['f32', 'f16', 'bf16']);
-const isFloatSlot = (slot: Slot | null): slot is Slot => slot !== null && FLOATS.has(slot.dtype);
-
-/** An operand in kernel memory: where it is, and what brings it there in every call. */
-interface Resident {
-  readonly base: number;
-  readonly view: View;
-  readonly refresh: (() => void) | null;
-}
-
-/** `slot` where kernels can read it: as it lies if `fits`, else copied into a place of this step's own. */
-function resident(
-  slot: Slot,
-  fits: (view: View) => boolean,
-  shop: Workshop,
-  step: Step,
-  name: string,
-): Resident | undefined {
-  shop.load(slot);
-  const { view, base, data } = slot;
-  if (base >= 0 && fits(view)) return { base, view, refresh: null };
-  const block = shop.scratch(step, name, 4 * sizeOf(view.shape));
-  if (block === undefined) return undefined;
-  const own = denseAt(view.shape);
-  const copy = copier(data, view, block.data, own);
-  if (slot.known) copy();
-  return { base: block.at, view: own, refresh: slot.known ? null : copy };
-}
 
 const lastIsDense = ({ shape, strides }: View): boolean =>
   shape[shape.length - 1] === 1 || strides[strides.length - 1] === 1;
@@ -79,13 +50,6 @@ function isRow(slot: Slot, shape: readonly number[]): boolean {
   );
 }
 
-/** Its address. */
-function rowAt(slot: Slot, shop: Workshop): number | undefined {
-  shop.load(slot);
-  const base = slot.base >= 0 ? slot.base : shop.weights?.vector(slot);
-  return base === undefined ? undefined : base + 4 * slot.view.offset;
-}
-
 /** The Add of a fixed row that is the only reader of `step`'s result: its row can be what the sums start from. */
 function addBehind(step: Step, shape: readonly number[], shop: Workshop): { step: Step; row: Slot } | undefined {
   const [out] = step.outputs;
@@ -105,13 +69,13 @@ function planProduct(step: Step, { a, b, bView, bias, shape }: Product, shop: Wo
   const [k, n] = bView.shape.slice(-2);
   if (sizeOf(shape) === 0 || k === 0) return undefined;
   const left = resident(a, lastIsDense, shop, step, 'a');
-  const to = shop.output(out, shape);
+  shop.output(out, shape);
   if (left === undefined || out.base < 0) return undefined;
   const fused = bias === null ? addBehind(step, shape, shop) : undefined;
   const row = bias ?? fused?.row ?? null;
   const start = row === null ? 0 : rowAt(row, shop);
   if (start === undefined) return undefined;
-  const narrow = out.dtype === 'f32' ? null : () => stored(out.dtype, to.subarray(0, sizeOf(shape)));
+  const rounded = (run: () => void): (() => void) => rounding(out, sizeOf(shape), shop, run);
   const stackB = bView.shape.slice(0, -2);
   if (b.known && sizeOf(stackB) === 1) {
     const [rowStride, colStride] = bView.strides.slice(-2);
@@ -124,29 +88,22 @@ function planProduct(step: Step, { a, b, bView, bias, shape }: Product, shop: Wo
     const { refresh } = left;
     if (tall !== undefined && (k === 1 || tall.strides[1] === 1)) {
       const [at, lda, rows] = [left.base + 4 * tall.offset, 4 * tall.strides[0], tall.shape[0]];
-      return () => {
+      return rounded(() => {
         refresh?.();
         by(at, lda, c, rows, start);
-        narrow?.();
-      };
+      });
     }
     const starts = stackOf(left.view, shape.slice(0, -2));
     const lda = 4 * left.view.strides[left.view.strides.length - 2];
-    return () => {
+    return rounded(() => {
       refresh?.();
       for (let s = 0; s < starts.length; s++) by(left.base + 4 * starts[s], lda, c + 4 * s * m * n, m, start);
-      narrow?.();
-    };
+    });
   }
   const run = planStacks(step, { a: left, b, bView, m, k, n, start, c: out.base, stack: shape.slice(0, -2) }, shop);
   if (run === undefined) return undefined;
   shop.fuse(step, fused?.step ?? null);
-  return narrow === null
-    ? run
-    : () => {
-        run();
-        narrow();
-      };
+  return rounded(run);
 }
 
 /** Element offsets of the matrices of a stack. */
@@ -315,7 +272,7 @@ const planNBits: Planner = (step, shop) => {
   const packed = weights.named(`${codes.name}\n${step.op.origin.node}`, codes.data, form.source);
   const by = packed && multiply(packed, products, shop, step, k, n);
   const left = resident(a, lastIsDense, shop, step, 'a');
-  const to = shop.output(out, shape);
+  shop.output(out, shape);
   if (left === undefined) return undefined;
   const tall = reshapedView(left.view, [sizeOf(shape) / n, k]);
   if (by === undefined || tall === undefined || out.base < 0) return undefined;
@@ -323,12 +280,10 @@ const planNBits: Planner = (step, shop) => {
   const start = form.bias === null ? 0 : rowAt(form.bias, shop);
   if (start === undefined) return undefined;
   const { refresh } = left;
-  const narrow = out.dtype === 'f32' ? null : () => stored(out.dtype, to.subarray(0, sizeOf(shape)));
-  return () => {
+  return rounding(out, sizeOf(shape), shop, () => {
     refresh?.();
     by(at, lda, c, rows, start);
-    narrow?.();
-  };
+  });
 };
 
 /** An Add that its product has taken in. */

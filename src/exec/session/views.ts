@@ -4,6 +4,7 @@ import { wrapIndex } from '../../ops/support/index.ts';
 import type { Constant } from '../../ir/constant.ts';
 import { readElements } from '../../tensor/read.ts';
 import { sizeOf, type TensorData } from '../../tensor/tensor.ts';
+import { isFloatSlot, rounding } from './narrow.ts';
 import { slotCopier } from './rows.ts';
 import { denseAt, isDense, place, type Placement, type Slot } from './slot.ts';
 import type { Planner, Step } from './step.ts';
@@ -38,13 +39,21 @@ export const planView: Planner = (step, shop) => {
   return slotCopier(step, source, out, denseAt(source.view.shape), shop, 'copy');
 };
 
-/** A cast to the type that the value has already. */
-export const planCast: Planner = (step) => {
+/** A cast to the type that the value has already, or from and to floats that are held as f32: these are rounded, or they are the same. */
+export const planCast: Planner = (step, shop) => {
   const [x] = step.inputs;
   const [out] = step.outputs;
-  if (x === null || out === null || x.dtype !== out.dtype || x.dtype === 'string') return undefined;
-  place(out, { ...x });
-  return null;
+  if (x === null || out === null || x.dtype === 'string') return undefined;
+  const areFloats = isFloatSlot(x) && isFloatSlot(out);
+  if (x.dtype !== out.dtype && !areFloats) return undefined;
+  if (x.dtype === out.dtype || (out.dtype === 'f32' && areFloats)) {
+    place(out, { ...viewOf(x, x.view), dtype: out.dtype });
+    return null;
+  }
+  shop.load(x);
+  const { shape } = x.view;
+  shop.output(out, shape);
+  return rounding(out, sizeOf(shape), shop, slotCopier(step, x, out, denseAt(shape), shop, 'copy'));
 };
 
 export const planConcat: Planner = (step, shop) => {
