@@ -1,7 +1,4 @@
-/**
- * Every model the issue names: compiled for `wse3` and for a small mesh, verified on paper and core by core, and its
- * golden cases run through both executors.
- */
+/** The models of the repository: compiled for `wse3` and for a small mesh, verified on paper and core by core. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { PlacedModel } from '../../src/exec/placed/model.ts';
@@ -11,7 +8,7 @@ import { readPlan } from '../../src/plan/read.ts';
 import { readNpy } from '../../src/tensor/npy.ts';
 import { type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { temporaryFolder } from '../onnx/support.ts';
-import { compiled, expectClose, goldenOf, hasShared, MUST_SHOW, PICO, SHARED, verified } from './support.ts';
+import { compiled, expectClose, PICO, verified } from './support.ts';
 
 const folder = temporaryFolder();
 
@@ -43,44 +40,4 @@ test.each(['decoder', 'decoder_with_past'])('%s: golden logits of the repository
   const golden = new Map([['logits', logits]]);
   expectClose(reference, golden, 'reference vs golden', 1e-4);
   expectClose(placed.call(feeds), golden, 'placed vs golden', 1e-4);
-});
-
-describe.skipIf(!hasShared)('models of the issue', () => {
-  describe.each(MUST_SHOW)('$model', ({ model, mesh }) => {
-    test('wse3', async () => {
-      const plan = join(folder, 'wse3');
-      const report = await compiled({ model: join(SHARED, model), target: 'wse3', output: plan });
-      expect(report).toMatchObject({ fits: true, mode: 'stream', target: { name: 'wse3' } });
-      await verified({ plan });
-    });
-
-    test(mesh, async () => {
-      const plan = join(folder, 'mesh');
-      const report = await compiled({ model: join(SHARED, model), target: mesh, output: plan });
-      expect(report.sram.peakBytes).toBeLessThanOrEqual(report.sram.limitBytes);
-      await verified({ plan });
-    });
-
-    test.each(goldenOf(model))('golden $name', async ({ name, inputs, outputs }) => {
-      const batch = [...inputs.values()][0].shape[0];
-      const plan = join(folder, 'golden');
-      await compiled({ model: join(SHARED, model), target: mesh, output: plan, batch, context: 40 });
-      const placed = new PlacedModel(readPlan(plan), plan);
-      // A merged export's use_cache_branch is bound: it is no input of the plan.
-      const feeds = new Map([...inputs].filter(([input]) => placed.plan.inputs.some((io) => io.name === input)));
-      const found = placed.call(feeds);
-      const { graph } = loadModel(join(SHARED, model), batch, {});
-      const reference = runGraph(graph, feeds);
-      expectClose(reference, outputs, `${name}: reference vs onnxruntime`, 1e-4);
-      expectClose(found, outputs, `${name}: placed vs onnxruntime`, 1e-4);
-      expectClose(found, reference, `${name}: placed vs reference`, 1e-5);
-    });
-  });
-});
-
-test.skipIf(!hasShared)('an image transformer is placed from its first norm on', async () => {
-  const plan = join(folder, 'vit');
-  const model = join(SHARED, 'models/exports/hfzoo/vit.ts17.onnx');
-  expect(await compiled({ model, target: 'mesh-16x16', output: plan })).toMatchObject({ fits: true, context: 17 });
-  await verified({ plan });
 });

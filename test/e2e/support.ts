@@ -35,23 +35,23 @@ if (!hasOrt) {
 const STORIES = 'models/exports/stories260K';
 const ZOO = 'models/exports/hfzoo';
 
-/** Every fp32 export that the issue names, with a small mesh that it fits. */
-export const MUST_SHOW: readonly { readonly model: string; readonly mesh: string }[] = [
-  { model: `${STORIES}/decoder_model.dynamo18.onnx`, mesh: 'mesh-8x8' },
+/** Every fp32 export of the decoders, with a small mesh that it fits; one of each kind goes to a wafer, too. */
+export const MUST_SHOW: readonly { readonly model: string; readonly mesh: string; readonly wafer?: true }[] = [
+  { model: `${STORIES}/decoder_model.dynamo18.onnx`, mesh: 'mesh-8x8', wafer: true },
   { model: `${STORIES}/decoder_model.dynamo23.onnx`, mesh: 'mesh-16x16' },
   { model: `${STORIES}/decoder_model.ts17.onnx`, mesh: 'mesh-8x8' },
-  { model: `${STORIES}/decoder_model_merged.ts17.onnx`, mesh: 'mesh-8x8' },
+  { model: `${STORIES}/decoder_model_merged.ts17.onnx`, mesh: 'mesh-8x8', wafer: true },
   { model: `${STORIES}/decoder_with_past_model.dynamo23.onnx`, mesh: 'mesh-8x8' }, // external data
   { model: `${STORIES}/decoder_with_past_model.ts14.onnx`, mesh: 'mesh-16x16' },
-  { model: `${STORIES}/decoder_with_past_model.ts17.onnx`, mesh: 'mesh-8x8' },
-  { model: `${STORIES}/karpathy_all.ts17.onnx`, mesh: 'mesh-8x8' },
+  { model: `${STORIES}/decoder_with_past_model.ts17.onnx`, mesh: 'mesh-8x8', wafer: true },
+  { model: `${STORIES}/karpathy_all.ts17.onnx`, mesh: 'mesh-8x8', wafer: true },
   { model: `${ZOO}/llama_tied.dynamo18.onnx`, mesh: 'mesh-8x8' },
-  { model: `${ZOO}/llama_tied.dynamo23.onnx`, mesh: 'mesh-16x16' },
+  { model: `${ZOO}/llama_tied.dynamo23.onnx`, mesh: 'mesh-16x16', wafer: true },
   { model: `${ZOO}/llama_tied.ts17.onnx`, mesh: 'mesh-8x8' },
   { model: `${ZOO}/gpt2.dynamo18.onnx`, mesh: 'mesh-8x8' },
   { model: `${ZOO}/gpt2.dynamo23.onnx`, mesh: 'mesh-16x16' },
-  { model: `${ZOO}/gpt2.ts17.onnx`, mesh: 'mesh-8x8' },
-  { model: `${ZOO}/qwen2.dynamo18.onnx`, mesh: 'mesh-8x8' },
+  { model: `${ZOO}/gpt2.ts17.onnx`, mesh: 'mesh-8x8', wafer: true },
+  { model: `${ZOO}/qwen2.dynamo18.onnx`, mesh: 'mesh-8x8', wafer: true },
   { model: `${ZOO}/qwen2.dynamo23.onnx`, mesh: 'mesh-16x16' },
   { model: `${ZOO}/qwen2.ts17.onnx`, mesh: 'mesh-8x8' },
 ];
