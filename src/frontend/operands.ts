@@ -6,6 +6,7 @@
 import type { Op } from '../ir/graph.ts';
 import { type DType, isFloat, type TensorType } from '../ir/types.ts';
 import type { InferContext } from '../ops/op.ts';
+import { arityOf } from './arity.ts';
 
 type Class = 'float' | 'number' | 'integer' | 'bool';
 
@@ -41,6 +42,10 @@ const BINARY: Readonly<Record<Class, readonly string[]>> = {
   bool: words('And Or Xor'),
 };
 
+const REDUCTIONS = words(
+  'ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare',
+);
+
 /** By operand; null = anything. More operands than are listed take anything. */
 const OTHERS: Readonly<Record<string, readonly (Class | null)[]>> = {
   Attention: ['float', 'float', 'float'],
@@ -61,8 +66,8 @@ const OTHERS: Readonly<Record<string, readonly (Class | null)[]>> = {
   Pad: [null, 'integer'],
   RMSNormalization: ['float', 'float'],
   Range: ['number', 'number', 'number'],
-  ReduceMean: ['number', 'integer'],
-  ReduceSum: ['number', 'integer'],
+  ReduceMax: [null, 'integer'],
+  ReduceMin: [null, 'integer'],
   Reshape: [null, 'integer'],
   RotaryEmbedding: ['float', 'float', 'float', 'integer'],
   Scatter: [null, 'integer'],
@@ -77,36 +82,37 @@ const OTHERS: Readonly<Record<string, readonly (Class | null)[]>> = {
   Where: ['bool'],
 };
 
-interface Operands {
-  readonly classes: readonly (Class | null)[];
-  /** Most operands, where the op has a fixed number of them. */
-  readonly most?: number;
-}
-
-function table(): ReadonlyMap<string, Operands> {
-  const out = new Map<string, Operands>(Object.entries(OTHERS).map(([kind, classes]) => [kind, { classes }]));
-  const add = (lists: Readonly<Record<Class, readonly string[]>>, most: number): void => {
+function table(): ReadonlyMap<string, readonly (Class | null)[]> {
+  const out = new Map(Object.entries(OTHERS));
+  const add = (lists: Readonly<Record<Class, readonly string[]>>, count: number): void => {
     for (const [of, kinds] of Object.entries(lists) as [Class, readonly string[]][])
-      for (const kind of kinds) out.set(kind, { classes: new Array<Class>(most).fill(of), most });
+      for (const kind of kinds) out.set(kind, new Array<Class>(count).fill(of));
   };
   add(UNARY, 1);
   add(BINARY, 2);
+  for (const kind of REDUCTIONS) out.set(kind, ['number', 'integer']);
   // Zero points.
-  out.set('MatMulInteger', { classes: new Array<Class>(4).fill('integer'), most: 4 });
+  out.set('MatMulInteger', new Array<Class>(4).fill('integer'));
   return out;
 }
 
-const operandsOf = table();
+const classesOf = table();
 
-/** Reports, by `mismatch`, the first operand of an element type or at a place that the op does not have. */
+/** Reports, by `mismatch`, the first operand that is missing, of an element type or at a place that the op does not have. */
 export function checkOperands(op: Op, types: readonly TensorType[], mismatch: InferContext['mismatch']): void {
-  const operands = operandsOf.get(op.kind);
-  if (operands === undefined) return;
-  const { classes, most } = operands;
+  const { least, most } = arityOf(op.kind) ?? { least: 0, most: Number.POSITIVE_INFINITY };
+  const inputs = (n: number): string => `${n} input${n === 1 ? '' : 's'}`;
+  if (op.inputs.length > most)
+    mismatch({
+      input: most,
+      expected: `${least < most ? 'at most ' : ''}${inputs(most)}`,
+      found: `${op.inputs.length}`,
+    });
+  for (let input = 0; input < least; input++)
+    if ((op.inputs[input] ?? null) === null) mismatch({ input, expected: 'an input', found: 'none' });
+  const classes = classesOf.get(op.kind) ?? [];
   for (const [input, v] of op.inputs.entries()) {
     if (v === null) continue;
-    if (most !== undefined && input >= most)
-      mismatch({ input, expected: `${most} input${most === 1 ? '' : 's'}`, found: `${op.inputs.length}` });
     const of = classes[input];
     const { dtype } = types[v];
     if (of != null && !ACCEPTS[of](dtype)) mismatch({ input, expected: SAID[of], found: dtype });

@@ -184,6 +184,26 @@ export const STRUCTURE_CASES: Cases = {
       mismatch('MatMul', 'an input', 'none', 'input 0'),
     ],
     [
+      'an operand of arithmetic that is missing',
+      { nodes: [node('Mul', ['x'], ['y'])] },
+      mismatch('Mul', 'an input', 'none', 'input 1'),
+    ],
+    [
+      'an operand among optional ones that is missing',
+      { nodes: [node('RotaryEmbedding', ['x', 'x'], ['y'])], model: { opsets: new Map([['', 23]]) } },
+      mismatch('RotaryEmbedding', 'an input', 'none', 'input 2'),
+    ],
+    [
+      'an operand beyond the optional ones',
+      { nodes: [node('Clip', ['x', '', '', 'x'], ['y'])] },
+      mismatch('Clip', 'at most 3 inputs', '4', 'input 3 (x: f32[2,3])'),
+    ],
+    [
+      'axes that are no integers',
+      { nodes: [node('ReduceSum', ['x', 'x'], ['y'])] },
+      mismatch('ReduceSum', 'integers', 'f32', 'input 1 (x: f32[2,3])'),
+    ],
+    [
       'an operand too many',
       { nodes: [node('Relu', ['x', 'x'], ['y'])] },
       mismatch('Relu', '1 input', '2', 'input 1 (x: f32[2,3])'),
