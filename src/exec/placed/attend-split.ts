@@ -22,19 +22,27 @@ export function scores(op: OpOf<'scores'>, core: number, of: (t: number) => Spre
   const [qWidth, keyWidth] = [q.ranges[1].size[core], keys.ranges[1].size[core]];
   out.data.fill(0, core * out.stride, (core + 1) * out.stride);
   const sums = new Float64Array(columns);
-  for (const row of positionsOf(keys, core, past + tokens).keys()) {
+  // Where each of the core's features meets its key, and the head whose score it is part of.
+  const [keyAt, column] = [new Int32Array(qWidth), new Int32Array(qWidth)];
+  const query = new Float32Array(tokens * qWidth);
+  for (let i = 0; i < qWidth; i++) {
+    const feature = featureAt(q, q.ranges[1].start[core] + i);
+    const head = Math.floor(feature / width);
+    const kv = Math.floor((head * op.kvHeads) / op.heads);
+    const key = localFeature(keys, core, kv * width + (feature % width));
+    const scale = keyScales === null ? 1 : keyScales.data[core * keyScales.stride + key];
+    keyAt[i] = core * keys.stride + key;
+    column[i] = head * tokens - firstColumn;
+    for (let t = 0; t < tokens; t++) query[t * qWidth + i] = q.data[core * q.stride + t * qWidth + i] * scale;
+  }
+  const { length } = positionsOf(keys, core, past + tokens);
+  for (let row = 0, to = core * out.stride; row < length; row++) {
     sums.fill(0);
     for (let i = 0; i < qWidth; i++) {
-      const feature = featureAt(q, q.ranges[1].start[core] + i);
-      const head = Math.floor(feature / width);
-      const kv = Math.floor((head * op.kvHeads) / op.heads);
-      const key = localFeature(keys, core, kv * width + (feature % width));
-      const k = keys.data[core * keys.stride + row * keyWidth + key];
-      const scale = keyScales === null ? 1 : keyScales.data[core * keyScales.stride + key];
-      for (let t = 0; t < tokens; t++)
-        sums[head * tokens + t - firstColumn] += Math.fround(q.data[core * q.stride + t * qWidth + i] * scale) * k;
+      const k = keys.data[keyAt[i] + row * keyWidth];
+      for (let t = 0; t < tokens; t++) sums[column[i] + t] += query[t * qWidth + i] * k;
     }
-    out.data.set(sums, core * out.stride + row * columns);
+    for (let c = 0; c < columns; c++) out.data[to++] = sums[c];
   }
 }
 
@@ -61,14 +69,25 @@ export function mix(op: OpOf<'mix'>, core: number, of: (t: number) => Spread, { 
       const score = given.data[core * given.stride + row * columns + column] * op.scale;
       return op.softcap > 0 ? op.softcap * Math.tanh(score / op.softcap) : score;
     };
-    const weights = Array.from({ length: heads }, (_, h): Float64Array => {
-      const list = Float64Array.from(held, (_p, row) => (open[row] ? scoreAt(h, row) : Number.NEGATIVE_INFINITY));
-      const m = Math.fround(list.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY));
-      const exps = list.map((score) => (score === Number.NEGATIVE_INFINITY ? 0 : Math.exp(score - m)));
-      stats.data.set([m, exps.reduce((a, b) => a + b, 0)], core * stats.stride + 2 * (t * heads + h));
-      return exps;
-    });
-    sums.fill(0);
+    const weights: Float64Array[] = [];
+    for (let h = 0; h < heads; h++) {
+      const list = new Float64Array(held.length);
+      let m = Number.NEGATIVE_INFINITY;
+      for (let row = 0; row < list.length; row++) {
+        list[row] = open[row] ? scoreAt(h, row) : Number.NEGATIVE_INFINITY;
+        if (list[row] > m) m = list[row];
+      }
+      m = Math.fround(m);
+      let l = 0;
+      for (let row = 0; row < list.length; row++) {
+        list[row] = list[row] === Number.NEGATIVE_INFINITY ? 0 : Math.exp(list[row] - m);
+        l += list[row];
+      }
+      const at = core * stats.stride + 2 * (t * heads + h);
+      stats.data[at] = m;
+      stats.data[at + 1] = l;
+      weights.push(list);
+    }
     for (let i = 0; i < width; i++) {
       const feature = featureAt(out, out.ranges[1].start[core] + i);
       const head = Math.floor(feature / headWidth);
@@ -76,7 +95,9 @@ export function mix(op: OpOf<'mix'>, core: number, of: (t: number) => Spread, { 
       const local = localFeature(values, core, kv * headWidth + (feature % headWidth));
       const at = core * values.stride + local;
       const own = weights[head - firstHead];
-      for (const row of held.keys()) sums[i] += own[row] * values.data[at + row * valueWidth];
+      let sum = 0;
+      for (let row = 0; row < own.length; row++) sum += own[row] * values.data[at + row * valueWidth];
+      sums[i] = sum;
       if (valueScales !== null) sums[i] *= valueScales.data[core * valueScales.stride + local];
     }
     out.data.set(sums, core * out.stride + t * width);

@@ -31,13 +31,12 @@ function reduce(
   to: Spread,
   combine: (a: number, b: number) => number,
 ): void {
-  const sum = new Float32Array(from.stride);
+  const { data, stride } = from;
+  const sum = new Float32Array(stride);
   for (const line of lines) {
-    sum.set(tile(from, line[0]));
-    for (const core of line.subarray(1)) {
-      const other = tile(from, core);
-      for (let i = 0; i < other.length; i++) sum[i] = combine(sum[i], other[i]);
-    }
+    for (let i = 0, at = line[0] * stride; i < stride; i++) sum[i] = data[at + i];
+    for (let n = 1; n < line.length; n++)
+      for (let i = 0, at = line[n] * stride; i < stride; i++) sum[i] = combine(sum[i], data[at + i]);
     for (const core of line) keepPart(from, to, line[0], core, sum);
   }
 }
@@ -47,17 +46,19 @@ const tile = (s: Spread, core: number): Float32Array => s.data.subarray(core * s
 /** Copies what `core` holds of a line's result; rows of dim 0 are whole, dim 1 may be cut. */
 function keepPart(from: Spread, to: Spread, source: number, core: number, result: Float32Array): void {
   const rank = from.ranges.length;
+  let at = core * to.stride;
   if (rank === 1) {
-    to.data.set(result.subarray(0, to.stride), core * to.stride);
+    for (let i = 0; i < to.stride; i++) to.data[at++] = result[i];
     return;
   }
-  const rest = from.ranges.slice(2).reduce((n, r) => n * r.size[core], 1);
+  let rest = 1;
+  for (let d = 2; d < rank; d++) rest *= from.ranges[d].size[core];
   const fromWidth = from.ranges[1].size[source] * rest;
-  const skip = (to.ranges[1].start[core] - from.ranges[1].start[source]) * rest;
   const width = to.ranges[1].size[core] * rest;
-  for (let t = 0; t < to.ranges[0].size[core]; t++) {
-    to.data.set(result.subarray(t * fromWidth + skip, t * fromWidth + skip + width), core * to.stride + t * width);
-  }
+  const rows = to.ranges[0].size[core];
+  let first = (to.ranges[1].start[core] - from.ranges[1].start[source]) * rest;
+  // Tiles are small: a loop is cheaper than views of them.
+  for (let t = 0; t < rows; t++, first += fromWidth) for (let i = 0; i < width; i++) to.data[at++] = result[first + i];
 }
 
 /** Concatenates dim 1 along the line. */

@@ -12,6 +12,8 @@ export interface Cores {
   readonly shape: RegionShape;
   readonly count: number;
   readonly at: Readonly<Record<MeshAxis, Int32Array>>;
+  /** By axes: what {@link linesOf} has found. */
+  readonly lines: Map<string, readonly Int32Array[]>;
 }
 
 export function coresOf(shape: RegionShape): Cores {
@@ -24,7 +26,7 @@ export function coresOf(shape: RegionShape): Cores {
     at.xo[core] = Math.floor(x / inner);
     at.xi[core] = x % inner;
   }
-  return { shape, count, at };
+  return { shape, count, at, lines: new Map() };
 }
 
 /** Start and length, per core, of the range of one dim. */
@@ -131,7 +133,9 @@ const wholeRange = (cores: Cores, rows: number): Ranges => ({
 });
 
 /** Groups of cores that differ only along `axes`, outermost axis first: the members of one collective. */
-export function linesOf(cores: Cores, axes: readonly MeshAxis[]): Int32Array[] {
+export function linesOf(cores: Cores, axes: readonly MeshAxis[]): readonly Int32Array[] {
+  const known = cores.lines.get(axes.join());
+  if (known !== undefined) return known;
   const rest = (['y', 'xo', 'xi'] as const).filter((a) => !axes.includes(a));
   const lines = new Map<number, number[]>();
   const key = (core: number, of: readonly MeshAxis[]): number =>
@@ -141,5 +145,7 @@ export function linesOf(cores: Cores, axes: readonly MeshAxis[]): Int32Array[] {
     if (line) line.push(core);
     else lines.set(key(core, rest), [core]);
   }
-  return [...lines.values()].map((line) => Int32Array.from(line.sort((a, b) => key(a, axes) - key(b, axes))));
+  const found = [...lines.values()].map((line) => Int32Array.from(line.sort((a, b) => key(a, axes) - key(b, axes))));
+  cores.lines.set(axes.join(), found);
+  return found;
 }

@@ -34,11 +34,13 @@ export type Observe = (stage: string, op: number, tensor: number, value: () => T
 /** Runs one step of a stage. Inputs are already spread (see `put`); outputs are read with `take`. */
 export function runStage(tiles: StageTiles, sequence: number, state: StepState, observe?: Observe): void {
   const { program, cores, tensors } = tiles.workspace;
-  const of = (t: number): Spread => {
+  // Looked up once a stage: ops ask for their tiles on every core.
+  const spreads = program.tensors.map(({ name }, t): Spread => {
     const found = tensors[t] ?? tiles.weights.get(t) ?? tiles.states[sequence].get(t);
-    if (found === undefined) throw new Error(`stage ${tiles.name}: tensor ${program.tensors[t].name} has no tiles`);
+    if (found === undefined) throw new Error(`stage ${tiles.name}: tensor ${name} has no tiles`);
     return found;
-  };
+  });
+  const of = (t: number): Spread => spreads[t];
   for (const [i, op] of program.ops.entries()) {
     if (isCollective(op)) runCollective(op, cores, of);
     else for (let core = 0; core < cores.count; core++) runCompute(op, core, of, state);
