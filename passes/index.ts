@@ -14,6 +14,7 @@ import ropeHalves from './1-graph/rope-halves.ts';
 import splitLinears from './1-graph/split-linears.ts';
 import pruneWeights from './2-compress/prune-weights.ts';
 import quantizeCache from './2-compress/quantize-cache.ts';
+import roundActivations from './2-compress/round-activations.ts';
 import quantizeWeights from './2-compress/quantize-weights.ts';
 import scaleInputs from './2-compress/scale-inputs.ts';
 import bindLengths from './3-partition/bind-lengths.ts';
@@ -41,6 +42,7 @@ export const PASSES: PassRegistry = [
   pruneWeights,
   quantizeWeights,
   quantizeCache,
+  roundActivations,
   bindLengths,
   splitStages,
   chooseRegions,

@@ -18,6 +18,13 @@ export function percent(text: string): number {
   throw new InvalidArgumentError('It must be a percentage, as in +2%.');
 }
 
+/** A number from 0 to 1. */
+export function share(text: string): number {
+  const value = Number(/^\d*\.?\d+$/.test(text) ? text : Number.NaN);
+  if (value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError('It must be a number from 0 to 1.');
+}
+
 /** `NAME=N`, repeatable; collects into one record. */
 export function binding(text: string, before: Readonly<Record<string, number>> = {}): Record<string, number> {
   const equals = text.lastIndexOf('=');

@@ -1,7 +1,7 @@
 /** `wafc compile`: argv to CompileArguments. */
 import { Command, Option } from 'commander';
 import { type PassFlags } from '../pass/flags.ts';
-import { binding, collect, integerFrom, lengths, names, percent, withExamples } from './arguments.ts';
+import { binding, collect, integerFrom, lengths, names, percent, share, withExamples } from './arguments.ts';
 import type { CompileArguments, CompressionArguments } from './drivers.ts';
 
 interface Options {
@@ -22,6 +22,8 @@ interface Options {
   readonly calib?: string;
   readonly tokenizer?: string;
   readonly kv?: string;
+  readonly act?: string;
+  readonly smooth?: number;
   readonly override: readonly string[];
   readonly exclude: readonly string[];
   readonly eval?: string;
@@ -118,6 +120,11 @@ function addCompressionOptions(command: Command): void {
     .option('--calib <text>', 'text.txt, data.jsonl, ids.npz, or self[:n=128,len=512,seed=0]: sampled from the model')
     .option('--tokenizer <file>', 'tokenizer.json, a tokenizer.bin of llama2.c, or bytes')
     .option('--kv <format>', 'keep keys and values as fp16, int8 (needs --calib) or int4:kivi32')
+    .option(
+      '--act <format>',
+      'round inputs of layers: int8:token, int8:static[:max|p99.99|mse|entropy] (needs --calib)',
+    )
+    .option('--smooth <alpha>', 'strength of SmoothQuant, 0 to 1 (default: 0.5 with --act and --calib)', share)
     .option('--override <rules>', "formats of layers by name: 'down_proj=int8,layers.0.*=fp16'", names, none)
     .option('--exclude <names>', 'layers that stay as they are', names, none)
     .option('--eval <text>', 'measure perplexity and divergence on a text')
@@ -131,7 +138,8 @@ function addCompressionOptions(command: Command): void {
 }
 
 function compressionOf(options: Options): CompressionArguments {
-  const { quantize, algo, prune, calib, tokenizer, kv, override, exclude, maxPpl, exportOnnx, onnxStyle } = options;
+  const { quantize, algo, prune, calib, tokenizer, kv, act, smooth, override, exclude, maxPpl, exportOnnx, onnxStyle } =
+    options;
   return {
     override,
     exclude,
@@ -142,6 +150,8 @@ function compressionOf(options: Options): CompressionArguments {
     ...(calib === undefined ? {} : { calib }),
     ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(kv === undefined ? {} : { kv }),
+    ...(act === undefined ? {} : { act }),
+    ...(smooth === undefined ? {} : { smooth }),
     ...(options.eval === undefined ? {} : { evaluate: options.eval }),
     ...(maxPpl === undefined ? {} : { maxPpl }),
     ...(exportOnnx === undefined ? {} : { exportOnnx }),

@@ -28,4 +28,7 @@ const UNARY: Readonly<Record<UnaryFn, number>> = {
 };
 
 export const unaryPasses = (fn: UnaryFn): number => UNARY[fn];
-export const binaryPasses = (fn: BinaryFn): number => (fn === 'div' ? DIVIDE_PASSES : 1);
+/** Rounding: times the inverse, rounded, cut off, times the scale. */
+const ROUND_PASSES = 4;
+export const binaryPasses = (fn: BinaryFn): number =>
+  fn === 'div' ? DIVIDE_PASSES : fn === 'round8' ? ROUND_PASSES : 1;

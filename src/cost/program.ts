@@ -147,6 +147,9 @@ function compute(op: ComputeOp, place: Place): Cost {
       return vector(place, op.x, { passes: unaryPasses(op.fn), reads: 1 });
     case 'binary':
       return vector(place, op.out, { passes: binaryPasses(op.fn), reads: 2 });
+    case 'abs_max':
+      // Signs away, then the larger.
+      return vector(place, op.x, { passes: 2, reads: 1 });
     case 'sum_squares':
       return vector(place, op.x, { passes: 1, reads: 1 });
     case 'moments':

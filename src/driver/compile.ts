@@ -41,16 +41,8 @@ import { verifyRouting } from '../verify/routing.ts';
 import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
 import { chooseFormats } from './auto-formats.ts';
-import {
-  algorithmOf,
-  autoSteps,
-  calibrationFor,
-  compressionSteps,
-  gateFor,
-  measure,
-  type Measured,
-  wantsCompression,
-} from './compression.ts';
+import { calibrationFor, gateFor, measure, type Measured } from './compression.ts';
+import { algorithmOf, compressionSteps, wantsCompression } from './compression-steps.ts';
 import { COMPRESSION_PASSES, GRAPH_STEPS, pipelineFor } from './pipeline.ts';
 import { writePlainOnnx } from './plain-onnx.ts';
 import { fits, remediesFor, shorterContext } from './remedies.ts';
@@ -120,17 +112,22 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       code: 'compress/no-values',
       message: `${compression.evaluate === undefined ? '--export-onnx' : '--eval'} reads the weights that --no-weights leaves out`,
     });
+  if (compression.act !== undefined && target.macsPerCycle.i8 === undefined)
+    diagnostics.push({
+      code: 'compress/float-products',
+      severity: 'remark',
+      message: `${target.name} multiplies no 8-bit integers: rounded activations are what the products see, as floats`,
+      notes: ['the plan computes what the rounded model computes; it is neither smaller nor faster for it'],
+    });
   const auto =
     compression.quantize === 'auto'
       ? chooseFormats(runPasses(start, GRAPH_STEPS, QUIET), (program) => fits(program, goalOf(args)))
       : undefined;
   if (auto !== undefined) diagnostics.push(auto.remark);
   const wanted =
-    auto === undefined
-      ? compressionSteps(compression, known)
-      : auto.overrides === null
-        ? compressionSteps({ ...compression, quantize: 'int4' }, known)
-        : autoSteps(compression, auto.overrides, known);
+    auto?.overrides === null
+      ? compressionSteps({ ...compression, quantize: 'int4' }, known)
+      : compressionSteps(compression, { ...known, ...(auto === undefined ? {} : { chosen: auto.overrides }) });
   const steps =
     args.flags.passes === undefined ? pipelineFor(goalOf(args), wanted) : parsePassList(args.flags.passes, PASSES);
   const options = {
@@ -259,13 +256,14 @@ function compressionFacts(
   { compression }: CompileArguments,
   measured: Measured | undefined,
 ): Readonly<Record<string, unknown>> {
-  const { quantize = 'keep', prune, calib, kv = 'keep', override, exclude } = compression;
+  const { quantize = 'keep', prune, calib, kv = 'keep', act = 'keep', override, exclude } = compression;
   return {
     quantize,
     algorithm: quantize === 'keep' ? null : algorithmOf(compression),
     ...(prune === undefined ? {} : { prune }),
     calibration: calib === undefined ? null : basename(calib),
     kv,
+    act,
     override,
     exclude,
     measured: measured ?? null,

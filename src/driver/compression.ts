@@ -1,20 +1,14 @@
-/** What the compression options of `wafc compile` mean: passes to run after the graph passes, texts to look at, and what is measured. */
+/** Texts that compression looks at, and what is measured of it. */
 import { basename } from 'node:path';
-import quantizeCache from '../../passes/2-compress/quantize-cache.ts';
-import quantizeWeights from '../../passes/2-compress/quantize-weights.ts';
-import scaleInputs from '../../passes/2-compress/scale-inputs.ts';
-import { readFormat } from '../compress/assign.ts';
-import { type Algorithm, ALGORITHMS, isAlgorithm, needsInputs } from '../compress/weights.ts';
 import { type Diagnostic, fail, type Report } from '../diag/diagnostic.ts';
 import { readCorpus, windowsOf } from '../eval/corpus.ts';
 import { Evaluator } from '../eval/evaluate.ts';
 import { sampleWindows } from '../eval/sample.ts';
 import type { Model } from '../eval/sequence.ts';
-import { type Step, step } from '../pass/pass.ts';
 import { openTokenizer } from '../tokenizer/open.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { readsInputs } from './compression-steps.ts';
 import type { CompressionArguments, Effects } from './contract.ts';
-import { pruningNeedsInputs, pruningSteps } from './pruning.ts';
 
 /** Windows of calibration, and tokens of each (compression.md section 6.2). */
 const WINDOWS = 128;
@@ -24,76 +18,6 @@ const EVALUATED_WINDOWS = 32;
 /** Fewer calibration tokens say little about the inputs of a layer. */
 const FEW_TOKENS = 2000;
 
-/** What else the passes have to know. */
-export interface Known {
-  /** Whether weights have values: a plan without any is made from shapes alone. */
-  readonly values: boolean;
-}
-
-/** The passes that compression options ask for, in order (section 6.1): scales, pruning, codes, caches. @throws Diagnosed for words that are none. */
-export const compressionSteps = (
-  args: CompressionArguments,
-  known: Known = { values: true },
-  grids?: readonly string[],
-): readonly Step[] => [...weightSteps(args, known, grids), ...cacheSteps(args, known)];
-
-/** Keys and values last: their scales are those of the compressed model. */
-const cacheSteps = ({ kv }: CompressionArguments, { values }: Known): readonly Step[] =>
-  kv === undefined ? [] : [step(quantizeCache, { format: kv, shapesOnly: !values })];
-
-function weightSteps(args: CompressionArguments, { values }: Known, grids?: readonly string[]): readonly Step[] {
-  const { quantize } = args;
-  if (quantize === undefined || quantize === 'keep' || quantize === 'auto') return pruningSteps(args, undefined, grids);
-  const format = readFormat(quantize);
-  const algorithm = algorithmOf(args);
-  const isNarrow = format.kind === 'integer' && format.bits < 8;
-  const formats = {
-    format: quantize,
-    // Few bits in the head cost more than anywhere else (compression.md section 6.1).
-    head: isNarrow ? 'int8' : quantize,
-    overrides: args.override,
-  };
-  const rules = { ...formats, exclude: args.exclude };
-  return [
-    ...(algorithm.includes('awq') && format.kind === 'integer' && values ? [step(scaleInputs, rules)] : []),
-    ...pruningSteps(args, formats, grids),
-    step(quantizeWeights, { ...rules, algorithm, shapesOnly: !values }),
-  ];
-}
-
-/** The steps of `--quantize auto`: formats by layer. */
-export function autoSteps(
-  args: CompressionArguments,
-  chosen: readonly string[],
-  known: Known,
-  grids?: readonly string[],
-): readonly Step[] {
-  const formats = { format: 'keep', head: 'keep', overrides: [...chosen, ...args.override] };
-  if (formats.overrides.length === 0) return [...pruningSteps(args, undefined, grids), ...cacheSteps(args, known)];
-  const rules = { ...formats, exclude: args.exclude };
-  const algorithm = algorithmOf({ ...args, quantize: 'int4' });
-  return [
-    ...(algorithm.includes('awq') && known.values ? [step(scaleInputs, rules)] : []),
-    ...pruningSteps(args, formats, grids),
-    step(quantizeWeights, { ...rules, algorithm, shapesOnly: !known.values }),
-    ...cacheSteps(args, known),
-  ];
-}
-
-/** By default: gptq with a text, hqq without; nearest for 8 bits and for formats that have no search. */
-export function algorithmOf({ quantize = 'keep', algo, calib }: CompressionArguments): Algorithm {
-  if (algo !== undefined) {
-    if (isAlgorithm(algo)) return algo;
-    return fail({ code: 'compress/algorithm', message: `'${algo}' is none of ${ALGORITHMS.join(', ')}` });
-  }
-  const format = readFormat(quantize === 'auto' ? 'int4' : quantize);
-  if (format.kind !== 'integer' || format.bits === 8) return 'rtn';
-  return calib === undefined ? 'hqq' : 'gptq';
-}
-
-export const wantsCompression = ({ quantize, prune = [], kv, evaluate }: CompressionArguments): boolean =>
-  (quantize !== undefined && quantize !== 'keep') || prune.length > 0 || kv !== undefined || evaluate !== undefined;
-
 /** Windows to calibrate on, if any step looks at inputs. @throws Diagnosed for texts that cannot be read. */
 export function calibrationFor(
   args: CompressionArguments,
@@ -102,9 +26,8 @@ export function calibrationFor(
   report: Report,
   context = WINDOW_TOKENS,
 ): readonly Int32Array[] | undefined {
-  const { calib, quantize, kv } = args;
-  const quantizes = quantize !== undefined && needsInputs(algorithmOf(args));
-  if (calib === undefined || !(quantizes || kv === 'int8' || pruningNeedsInputs(args))) return undefined;
+  const { calib } = args;
+  if (calib === undefined || !readsInputs(args)) return undefined;
   const model = lift();
   const tokenizer = tokenizerFor(args, model);
   const sampled = /^self(?::(.*))?$/.exec(calib);

@@ -45,6 +45,10 @@ export interface CompressionArguments {
   readonly tokenizer?: string;
   /** How keys and values are kept: fp16, int8, int4:kivi32. */
   readonly kv?: string;
+  /** How inputs of linear layers are rounded: int8:token, int8:static:p99.99. */
+  readonly act?: string;
+  /** Strength of SmoothQuant; 0 for none. Default: 0.5 with `act`, a text to calibrate on and weights of at least 8 bits. */
+  readonly smooth?: number;
   /** `layer=format`. */
   readonly override: readonly string[];
   readonly exclude: readonly string[];

@@ -14,6 +14,7 @@ import splitLinears from '../../passes/1-graph/split-linears.ts';
 import pruneWeights from '../../passes/2-compress/prune-weights.ts';
 import quantizeWeights from '../../passes/2-compress/quantize-weights.ts';
 import quantizeCache from '../../passes/2-compress/quantize-cache.ts';
+import roundActivations from '../../passes/2-compress/round-activations.ts';
 import scaleInputs from '../../passes/2-compress/scale-inputs.ts';
 import bindLengths from '../../passes/3-partition/bind-lengths.ts';
 import chooseRegions from '../../passes/3-partition/choose-regions.ts';
@@ -72,5 +73,5 @@ export const pipelineFor = (goal: SearchGoal, compression: readonly Step[] = [])
 
 /** Passes that change what the model computes, to make it smaller. */
 export const COMPRESSION_PASSES: ReadonlySet<string> = new Set(
-  [pruneWeights, scaleInputs, quantizeWeights, quantizeCache].map(({ name }) => name),
+  [pruneWeights, scaleInputs, quantizeWeights, roundActivations, quantizeCache].map(({ name }) => name),
 );

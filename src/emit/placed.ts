@@ -103,6 +103,7 @@ const TENSOR_FIELDS = {
   gemv: ['x', 'weights', 'outputs'],
   unary: ['x', 'out'],
   binary: ['a', 'b', 'out'],
+  abs_max: ['x', 'out'],
   sum_squares: ['x', 'out'],
   moments: ['x', 'out'],
   rms_apply: ['x', 'sums', 'gamma', 'out'],

@@ -11,6 +11,7 @@ import { CODE_OF } from '../onnx/dtype-codes.ts';
 import { pack } from '../tensor/pack.ts';
 import { inferTypes } from './infer.ts';
 import { lowerAttention, lowerRope } from './lower-attention.ts';
+import { lowerRound } from './lower-round.ts';
 
 /** The oldest opset that has what is made here (Range, slices by inputs), and the one that is taken when a model has none. */
 const OLDEST = 11;
@@ -205,6 +206,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'wafc.layernorm': (l) => lowerNorm(l, true),
   'wafc.rope': lowerRope,
   'wafc.attention': lowerAttention,
+  'wafc.round': lowerRound,
   'wafc.positions': lowerPositions,
   'wafc.angles': lowerAngles,
 };

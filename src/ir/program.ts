@@ -83,7 +83,8 @@ export type UnaryFn =
   | 'scale'
   | 'shift'
   | 'pow';
-export type BinaryFn = 'add' | 'sub' | 'mul' | 'div' | 'max' | 'min';
+/** `round8`: clip(rne(a / b), -128, 127) * b; 0 where b is. */
+export type BinaryFn = 'add' | 'sub' | 'mul' | 'div' | 'max' | 'min' | 'round8';
 
 /** Compute on local tiles: no wavelet leaves the core. Inputs name their meaning; shapes follow the layouts. */
 export type ComputeOp =
@@ -98,6 +99,8 @@ export type ComputeOp =
   | { readonly op: 'unary'; readonly fn: UnaryFn; readonly x: T; readonly value: number; readonly out: T }
   /** Operands have equal layouts; an operand of one row is used for every token. */
   | { readonly op: 'binary'; readonly fn: BinaryFn; readonly a: T; readonly b: T; readonly out: T }
+  /** out[t] = largest |x| of the local features (owed: max). */
+  | { readonly op: 'abs_max'; readonly x: T; readonly out: T }
   /** out[t, g] = sum of squares of group g's local features. */
   | { readonly op: 'sum_squares'; readonly x: T; readonly groups: number; readonly out: T }
   /** out[t, g, 3] = (count, mean, M2) of group g's local features. */

@@ -22,6 +22,7 @@ export function usesOf(op: ProgramOp): { reads: T[]; writes: T[] } {
       return { reads: [op.a, op.b], writes: [op.out] };
     case 'concat':
       return { reads: [...op.parts], writes: [op.out] };
+    case 'abs_max':
     case 'sum_squares':
     case 'moments':
       return { reads: [op.x], writes: [op.out] };
@@ -72,6 +73,7 @@ export function onTensors(op: ProgramOp, to: (t: T) => T): ProgramOp {
     case 'slice':
     case 'select':
     case 'token':
+    case 'abs_max':
     case 'sum_squares':
     case 'moments':
       return { ...op, x: to(op.x), out: to(op.out) };

@@ -7,5 +7,6 @@ import * as features from './wafc-features.ts';
 import * as host from './wafc-host.ts';
 import type { OpDef } from './op.ts';
 import * as norm from './wafc-norm.ts';
+import * as round from './wafc-round.ts';
 
-export const ops: readonly OpDef[] = [...features.ops, ...norm.ops, ...attention.ops, ...host.ops];
+export const ops: readonly OpDef[] = [...features.ops, ...norm.ops, ...attention.ops, ...host.ops, ...round.ops];

@@ -21,6 +21,7 @@ const TENSOR_FIELDS: Readonly<Record<ProgramOp['op'], readonly string[]>> = {
   gemv: ['x', 'weights', 'outputs'],
   unary: ['x', 'out'],
   binary: ['a', 'b', 'out'],
+  abs_max: ['x', 'out'],
   sum_squares: ['x', 'out'],
   moments: ['x', 'out'],
   rms_apply: ['x', 'sums', 'gamma', 'out'],

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { isRefused, parsePrune } from '../../src/compress/prune/words.ts';
 import { Diagnosed } from '../../src/diag/diagnostic.ts';
-import { compressionSteps } from '../../src/driver/compression.ts';
+import { compressionSteps } from '../../src/driver/compression-steps.ts';
 import { type CompressionArguments, NO_COMPRESSION } from '../../src/driver/contract.ts';
 
 test.each([

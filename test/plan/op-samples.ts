@@ -14,6 +14,7 @@ export function samples(A: number, S: number): { readonly [K in ProgramOp['op']]
     gemv: { op: 'gemv', x, weights: [A], outputs: [out], node },
     unary: { op: 'unary', fn: 'leaky_relu', x, value: 0.1, out, node },
     binary: { op: 'binary', fn: 'min', a: A, b: A, out, node },
+    abs_max: { op: 'abs_max', x, out, node },
     sum_squares: { op: 'sum_squares', x, groups: 1, out, node },
     moments: { op: 'moments', x, groups: 1, out, node },
     rms_apply: { op: 'rms_apply', x, sums: A, gamma: null, groups: 1, epsilon: 1e-5, out, node },

@@ -2,6 +2,11 @@
 import type { CodeTable } from '../codes.ts';
 
 export const COMPRESS_CODES: CodeTable = {
+  'compress/activations': {
+    title: '--act is no format of activations',
+    why: 'Inputs of linear layers are rounded to 8 bits with a scale for each token, or with a fixed one from a calibration text.',
+    fix: 'Take int8:token, or int8:static with max, mse, entropy or a percentile as in int8:static:p99.99.',
+  },
   'compress/algorithm': {
     title: 'there is no such algorithm',
     why: 'An algorithm of quantization was asked for by a name that none has.',
@@ -17,6 +22,11 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'Keys and values are kept from token to token by decoders only, in fp16, int8 or int4:kivi32.',
     fix: 'Take one of these for a decoder, and leave --kv out for other models.',
   },
+  'compress/clipped': {
+    title: 'how many activations a fixed scale cuts off',
+    why: 'A scale that leaves out the few largest activations tells the others apart more finely.',
+    fix: 'Nothing is wrong. int8:static:max cuts off none of the calibration text; int8:token needs no fixed scale.',
+  },
   'compress/few-tokens': {
     title: 'the calibration text is short',
     why: 'Second moments of inputs are estimated from the tokens of the text; few tokens make poor estimates.',
@@ -26,6 +36,11 @@ export const COMPRESS_CODES: CodeTable = {
     title: 'the compressed model is worse than allowed',
     why: 'Perplexity on the text of --eval rose by more than --max-ppl. The plan was written; it is the gate that failed.',
     fix: 'Take a wider format, an algorithm with calibration (--calib), or leave out sensitive layers: --exclude, --override.',
+  },
+  'compress/float-products': {
+    title: 'the cores have no 8-bit multiplier',
+    why: 'Rounding activations saves time where 8-bit integers are multiplied. On this machine their values are multiplied as floats.',
+    fix: 'Leave --act out unless the rounded model is what you want to see placed.',
   },
   'compress/format': {
     title: 'there is no such storage format',

@@ -5,7 +5,7 @@ import { attend } from './attend.ts';
 import { mix, scores } from './attend-split.ts';
 import { codeOf } from './codes.ts';
 import { BINARY, UNARY } from './functions.ts';
-import { layerApply, moments, rmsApply, rmsScale, sumSquares } from './norms.ts';
+import { absMax, layerApply, moments, rmsApply, rmsScale, sumSquares } from './norms.ts';
 import { base, rows, width } from './tile.ts';
 
 /** What an op sees beside tiles: where in the sequence the step stands. */
@@ -30,6 +30,8 @@ export function runCompute(op: ComputeOp, core: number, of: (t: number) => Sprea
     }
     case 'binary':
       return binary(BINARY[op.fn], of(op.a), of(op.b), of(op.out), core);
+    case 'abs_max':
+      return absMax(of(op.x), of(op.out), core);
     case 'sum_squares':
       return sumSquares(of(op.x), of(op.out), op.groups, core);
     case 'moments':

@@ -1,4 +1,5 @@
 /** Elementwise functions of region programs, in doubles. */
+import { codeOf } from './codes.ts';
 import type { BinaryFn, UnaryFn } from '../../ir/program.ts';
 
 export const UNARY: Readonly<Record<UnaryFn, (x: number, value: number) => number>> = {
@@ -29,6 +30,7 @@ export const BINARY: Readonly<Record<BinaryFn, (a: number, b: number) => number>
   div: (a, b) => a / b,
   max: (a, b) => Math.max(a, b),
   min: (a, b) => Math.min(a, b),
+  round8: (a, b) => (b === 0 ? 0 : codeOf(a, b) * b),
 };
 
 /** erf by its Maclaurin series below 3 and the continued fraction of erfc above: 1e-15 relative. */

@@ -20,6 +20,16 @@ function eachFeature(
   }
 }
 
+/** Largest size of the core's own features, by token. */
+export function absMax(x: Spread, out: Spread, core: number): void {
+  const n = width(x, core);
+  for (let t = 0; t < rows(x, core); t++) {
+    let most = 0;
+    for (let i = 0; i < n; i++) most = Math.max(most, Math.abs(x.data[base(x, core) + t * n + i]));
+    out.data[base(out, core) + t] = most;
+  }
+}
+
 export function sumSquares(x: Spread, out: Spread, groups: number, core: number): void {
   const own = width(out, core);
   const sums = new Float64Array(rows(x, core) * own);

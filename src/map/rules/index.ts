@@ -5,6 +5,7 @@ import { ELEMENTWISE_RULES, elementwise } from './elementwise.ts';
 import { features, token } from './features.ts';
 import { embedding, linear } from './linear.ts';
 import { norm, rope } from './norm.ts';
+import { round } from './round.ts';
 
 const RULES: Readonly<Record<string, Rule>> = {
   'wafc.embedding': embedding,
@@ -12,6 +13,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'wafc.rmsnorm': norm,
   'wafc.layernorm': norm,
   'wafc.rope': rope,
+  'wafc.round': round,
   'wafc.attention': attention,
   'wafc.slice': features,
   'wafc.select': features,
