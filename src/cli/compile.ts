@@ -22,6 +22,7 @@ interface Options {
   readonly calib?: string;
   readonly tokenizer?: string;
   readonly kv?: string;
+  readonly budget?: string;
   readonly act?: string;
   readonly smooth?: number;
   readonly override: readonly string[];
@@ -119,6 +120,7 @@ function addCompressionOptions(command: Command): void {
     )
     .option('--calib <text>', 'text.txt, data.jsonl, ids.npz, or self[:n=128,len=512,seed=0]: sampled from the model')
     .option('--tokenizer <file>', 'tokenizer.json, a tokenizer.bin of llama2.c, or bytes')
+    .option('--budget <bytes>', 'with --quantize auto: most bytes of a core (36KiB/core), or of all weights (12GB)')
     .option('--kv <format>', 'keep keys and values as fp16, int8 (needs --calib) or int4:kivi32')
     .option(
       '--act <format>',
@@ -138,8 +140,22 @@ function addCompressionOptions(command: Command): void {
 }
 
 function compressionOf(options: Options): CompressionArguments {
-  const { quantize, algo, prune, calib, tokenizer, kv, act, smooth, override, exclude, maxPpl, exportOnnx, onnxStyle } =
-    options;
+  const {
+    quantize,
+    algo,
+    prune,
+    calib,
+    tokenizer,
+    budget,
+    kv,
+    act,
+    smooth,
+    override,
+    exclude,
+    maxPpl,
+    exportOnnx,
+    onnxStyle,
+  } = options;
   return {
     override,
     exclude,
@@ -149,6 +165,7 @@ function compressionOf(options: Options): CompressionArguments {
     ...(prune.length === 0 ? {} : { prune }),
     ...(calib === undefined ? {} : { calib }),
     ...(tokenizer === undefined ? {} : { tokenizer }),
+    ...(budget === undefined ? {} : { budget }),
     ...(kv === undefined ? {} : { kv }),
     ...(act === undefined ? {} : { act }),
     ...(smooth === undefined ? {} : { smooth }),

@@ -104,12 +104,16 @@ export function narrowest(plan: Pick<PlacedPlan, 'templates'>): 'f32' | 'f16' | 
     plan.templates.flatMap(({ program }) =>
       program.tensors
         .filter((t) => t.role !== 'input' && (t.dtype !== 'u8' || t.coding !== undefined))
-        // Codes of weights are decoded exactly: what rounds is the type of their values. A key or value near the middle of two codes can
-        // become either, which is as much as f16 is allowed.
+        // Codes of weights are decoded exactly: what rounds is the type of their values. A key, value or activation near the middle of two
+        // codes can become either, which is as much as f16 is allowed.
         .map(({ coding, dtype, role }) => coding?.rounded ?? (role === 'state' && dtype === 'i8' ? 'f16' : dtype)),
     ),
   );
   if (types.has('bf16')) return 'bf16';
+  const rounds = plan.templates.some(({ program }) =>
+    program.ops.some((op) => op.op === 'binary' && op.fn === 'round8'),
+  );
+  if (rounds && !types.has('f16')) return 'f16';
   if (types.has('f16')) return 'f16';
   return [...types].every((t) => t === 'f32' || t === 'i32') ? 'f32' : 'other';
 }

@@ -42,7 +42,8 @@ import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
 import { chooseFormats } from './auto-formats.ts';
 import { calibrationFor, gateFor, measure, type Measured } from './compression.ts';
-import { algorithmOf, compressionSteps, wantsCompression } from './compression-steps.ts';
+import { budgetOf, withinBudget } from './budget.ts';
+import { algorithmOf, compressionSteps, valueSteps, wantsCompression } from './compression-steps.ts';
 import { COMPRESSION_PASSES, GRAPH_STEPS, pipelineFor } from './pipeline.ts';
 import { writePlainOnnx } from './plain-onnx.ts';
 import { fits, remediesFor, shorterContext } from './remedies.ts';
@@ -96,10 +97,11 @@ export function loadModel(path: string, batch: number, bindings: Readonly<Record
 /** Compiles; writes the plan directory when asked to. A model that does not fit is an answer, with remedies that were tried. */
 export async function compile(args: CompileArguments, effects: Effects): Promise<Answer> {
   checkPassNames(args.flags, PASSES);
-  const target = loadTarget(args.target);
+  const budget = budgetOf(args.compression);
+  const target = withinBudget(loadTarget(args.target), budget);
   const loaded = loadModel(args.model, args.batch ?? 1, args.bindings);
   const diagnostics: Diagnostic[] = [...loaded.diagnostics];
-  const start: Program = {
+  const given: Program = {
     graph: loaded.graph,
     target,
     mode: { kind: 'stream', batch: args.batch ?? 1, context: args.context ?? 0 },
@@ -119,9 +121,19 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       message: `${target.name} multiplies no 8-bit integers: rounded activations are what the products see, as floats`,
       notes: ['the plan computes what the rounded model computes; it is neither smaller nor faster for it'],
     });
+  const start = calibrated(given, args, effects, diagnostics);
   const auto =
     compression.quantize === 'auto'
-      ? chooseFormats(runPasses(start, GRAPH_STEPS, QUIET), (program) => fits(program, goalOf(args)))
+      ? chooseFormats(
+          runPasses(start, GRAPH_STEPS, QUIET),
+          {
+            ...compression,
+            algorithm: algorithmOf(compression),
+            ...known,
+            ...(budget === undefined || budget.perCore ? {} : { budgetBytes: budget.bytes }),
+          },
+          (program) => fits(runPasses(program, valueSteps(compression, { values: false }), QUIET), goalOf(args)),
+        )
       : undefined;
   if (auto !== undefined) diagnostics.push(auto.remark);
   const wanted =
@@ -159,7 +171,7 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
   const calibration = calibrated(start, args, effects, diagnostics);
   let program: Program;
   try {
-    program = runPipeline(calibration, steps, args, effects, diagnostics, keepBound);
+    program = runPipeline(start, steps, args, effects, diagnostics, keepBound);
   } catch (error) {
     const { lifted, bound } = watched;
     if (!(error instanceof Diagnosed) || lifted === undefined || bound === undefined || !error.diagnostics.some(isFit))
@@ -173,7 +185,7 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
       const single = (): Program => {
         const { graph, roles } = loadModel(args.model, 1, args.bindings);
         const mode = { ...start.mode, batch: 1 };
-        return runPasses({ ...calibration, graph, roles, mode }, steps.slice(0, bindingStep(steps)), QUIET);
+        return runPasses({ ...start, graph, roles, mode }, steps.slice(0, bindingStep(steps)), QUIET);
       };
       const tried = remediesFor({ lifted, bound: bound.mode, single }, goalOf(args));
       const found = error.diagnostics.map((d) => (isFit(d) ? { ...d, remedies: tried } : d));
@@ -264,6 +276,7 @@ function compressionFacts(
     calibration: calib === undefined ? null : basename(calib),
     kv,
     act,
+    ...(compression.budget === undefined ? {} : { budget: compression.budget }),
     override,
     exclude,
     measured: measured ?? null,

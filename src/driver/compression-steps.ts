@@ -26,7 +26,7 @@ export const compressionSteps = (
 ): readonly Step[] => [...smoothSteps(args, known), ...weightSteps(args, known, grids), ...valueSteps(args, known)];
 
 /** Activations, keys and values last: their scales are those of the compressed model. */
-const valueSteps = ({ act, kv, exclude }: CompressionArguments, { values }: Known): readonly Step[] => [
+export const valueSteps = ({ act, kv, exclude }: CompressionArguments, { values }: Known): readonly Step[] => [
   ...(act === undefined ? [] : [step(roundActivations, { format: act, exclude, shapesOnly: !values })]),
   ...(kv === undefined ? [] : [step(quantizeCache, { format: kv, shapesOnly: !values })]),
 ];

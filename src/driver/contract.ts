@@ -49,6 +49,8 @@ export interface CompressionArguments {
   readonly act?: string;
   /** Strength of SmoothQuant; 0 for none. Default: 0.5 with `act`, a text to calibrate on and weights of at least 8 bits. */
   readonly smooth?: number;
+  /** With `auto`: most bytes of a core (36KiB/core) or of all weights (12GB). */
+  readonly budget?: string;
   /** `layer=format`. */
   readonly override: readonly string[];
   readonly exclude: readonly string[];

@@ -77,20 +77,25 @@ describe('pico, compressed', () => {
   });
 
   test('auto: where f16 does not fit, a mixed plan that does, nearer to the model than 4 bits everywhere', async () => {
-    const measured = { evaluate: join(pico, 'eval.txt'), tokenizer: 'bytes' };
-    const at = async (quantize: string): Promise<{ code: number; kl: number; said: string }> => {
+    const measured = { evaluate: join(pico, 'eval.txt'), calib: join(pico, 'calib.txt'), tokenizer: 'bytes' };
+    const at = async (quantize: string): Promise<{ code: number; kl: number; perplexity: number; said: string }> => {
       const compression = { ...NO_COMPRESSION, ...measured, quantize, algo: 'rtn' };
       const { exitCode, diagnostics, json } = await compile({ model, target: 'mesh-4x4', context: 64, compression });
       const report = JSON.stringify(json());
       return {
         code: exitCode,
         kl: Number(/"klMean":([-\d.e]+)/.exec(report)?.[1] ?? Number.NaN),
-        said: diagnostics.map(({ code, message }) => `${code}: ${message}`).join('\n'),
+        perplexity: Number(/"compressed":([-\d.e]+)/.exec(report)?.[1] ?? Number.NaN),
+        said: diagnostics
+          .map(({ code, message, notes = [] }) => [`${code}: ${message}`, ...notes].join('\n'))
+          .join('\n'),
       };
     };
     const [half, auto, int4] = [await at('fp16'), await at('auto'), await at('int4')];
     expect([half.code, auto.code, int4.code]).toEqual([1, 0, 0]);
     expect(auto.said).toMatch(/compress\/auto: formats were chosen so that the plan fits: \d+ layers/);
+    expect(auto.said).toContain('formats are compared by divergence on the calibration text');
     expect(auto.kl).toBeLessThan(int4.kl);
+    expect(auto.perplexity).toBeLessThan(int4.perplexity);
   });
 });

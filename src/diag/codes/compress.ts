@@ -17,6 +17,11 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'Wider formats are more accurate and take more of each core. Layers of one role got the widest format with which the planner still found a plan.',
     fix: 'Nothing is wrong. --override LAYER=FORMAT decides for a layer.',
   },
+  'compress/budget': {
+    title: '--budget cannot be read, or has nothing to decide',
+    why: 'A budget is what --quantize auto chooses formats within: bytes of each core, or of all weights.',
+    fix: 'Write it as 36KiB/core or 12GB, with --quantize auto.',
+  },
   'compress/cache': {
     title: 'keys and values cannot be kept in this format',
     why: 'Keys and values are kept from token to token by decoders only, in fp16, int8 or int4:kivi32.',

@@ -1,7 +1,8 @@
-/** Keys and values in few bits: codes on the cores are those of the graph, the past is encoded as it comes, and what is computed with them agrees. */
+/** Keys, values and activations in few bits: codes on the cores are those of the graph, the past is encoded as it comes, and what is computed with them agrees. */
 import { describe, expect, test } from 'vitest';
 import { CONFIGS } from '../../models/configs.ts';
 import quantizeCache from '../../passes/2-compress/quantize-cache.ts';
+import roundActivations from '../../passes/2-compress/round-activations.ts';
 import { compare } from '../../src/exec/compare.ts';
 import { randomFeeds } from '../../src/exec/feeds-for.ts';
 import { runGraph } from '../../src/exec/reference.ts';
@@ -21,10 +22,15 @@ const CASES = [
   ['tiny-gpt2', { cache: true, heads: 4, headDim: 8, hidden: 32, vocab: 31 }, [4, 4, 2], 3, 9],
 ] as const;
 
-describe.each(['fp16', 'int8'])('%s', (format) => {
+describe.each([
+  ['kv fp16', step(quantizeCache, { format: 'fp16' })],
+  ['kv int8', step(quantizeCache, { format: 'int8' })],
+  ['act int8:token', step(roundActivations, { format: 'int8:token' })],
+  ['act int8:static', step(roundActivations, { format: 'int8:static:mse' })],
+])('%s', (what, compress) => {
   test.each(CASES)('%s %j', (name, more, [width, height, groups], sequence, past) => {
     const model = buildModel(config(name, more));
-    const size = { batch: 1, context: 60, steps: [step(quantizeCache, { format })], calibration };
+    const size = { batch: 1, context: 60, steps: [compress], calibration };
     withPlaced(model, size, [{ width, height, groups }], ({ placed, plan, tokens }) => {
       const specs = plan.inputs.map((io) => ({
         ...io,
@@ -38,7 +44,7 @@ describe.each(['fp16', 'int8'])('%s', (format) => {
         // A key near the middle of two codes may become either.
         expect(compare(of, expected).maxRel).toBeLessThan(2e-2);
         const role = plan.outputs.find((io) => io.name === output)?.role.kind;
-        if (role !== 'present') continue;
+        if (role !== 'present' || !what.startsWith('kv')) continue;
         // The past is encoded by itself, bit for bit; new positions differ by the order of additions before they are rounded.
         const [, heads, length, features] = expected.shape;
         let same = 0;
