@@ -168,7 +168,6 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     }
     if (step.pass.name === 'bind-lengths') Object.assign(watched, { lifted: before, bound: after });
   };
-  const calibration = calibrated(start, args, effects, diagnostics);
   let program: Program;
   try {
     program = runPipeline(start, steps, args, effects, diagnostics, keepBound);
