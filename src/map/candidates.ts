@@ -80,20 +80,32 @@ export class Candidates {
 
   /** The programs of chosen sites, each searched in full on its shape: what is faster and still fits. */
   refined(parts: readonly Part[], siteOf: (template: number) => Site): RegionProgram[] {
-    const { mode, stages, target } = this.input;
+    const { stages } = this.input;
     const variants = stages.templates.map((_, t) => this.variant(t, siteOf(t)));
     const programs = variants.map(({ program }) => program);
-    const peak = (held: Held, list: readonly RegionProgram[]): number =>
-      mapMemory(
-        [...held].map(([t, stageCount]) => ({ program: list[t], stageCount })),
-        mode.batch,
-        target,
-      ).peakBytes;
-    const fits = (list: readonly RegionProgram[]): boolean =>
-      parts.every((part) => part.held.every((held) => peak(held, list) <= target.sramBytes));
+    const fits = (list: readonly RegionProgram[]): boolean => this.fits(parts, list);
     for (const [t, variant] of variants.entries())
       programs[t] = this.planner.refined(t, variant, (p) => fits(programs.with(t, p))) ?? variant.program;
     return programs;
+  }
+
+  /** Programs of least SRAM on chosen sites, if they fit: where none of the strategies does. */
+  squeezed(parts: readonly Part[], siteOf: (template: number) => Site): RegionProgram[] | undefined {
+    const programs = this.input.stages.templates.map((_, t) =>
+      this.planner.smallest(t, this.program(t, siteOf(t)).shape),
+    );
+    return this.fits(parts, programs) ? programs : undefined;
+  }
+
+  private fits(parts: readonly Part[], programs: readonly RegionProgram[]): boolean {
+    const { mode, target } = this.input;
+    const peak = (held: Held): number =>
+      mapMemory(
+        [...held].map(([t, stageCount]) => ({ program: programs[t], stageCount })),
+        mode.batch,
+        target,
+      ).peakBytes;
+    return parts.every((part) => part.held.every((held) => peak(held) <= target.sramBytes));
   }
 
   /**

@@ -81,8 +81,10 @@ export class StagePlanner {
       (s): Variant => ({ ...s, cycles: totalCost(costProgram(s.program, this.input.target)).cycles }),
     );
     const best: Variant[] = [];
+    // What needs least is always kept: it decides what fits.
     for (const v of all.sort((a, b) => a.cycles - b.cycles || a.residentBytes - b.residentBytes))
-      if (v.residentBytes < LESS * (best.at(-1)?.residentBytes ?? Number.POSITIVE_INFINITY)) best.push(v);
+      if (v.residentBytes < (v.program === least.program ? 1 : LESS) * (best.at(-1)?.residentBytes ?? Infinity))
+        best.push(v);
     this.known.set(key, best);
     return best;
   }
@@ -101,6 +103,11 @@ export class StagePlanner {
       if (found !== undefined && found.cycles < from.cycles && fits(found.program)) return found.program;
     }
     return undefined;
+  }
+
+  /** The program that keeps least SRAM busy on a shape, searched in full. */
+  smallest(template: number, shape: RegionShape): RegionProgram {
+    return bestLayouts(this.context(template, shape), { width: FULL, cyclesPerByte: DEAR }).program;
   }
 
   private context(template: number, shape: RegionShape): StageContext {

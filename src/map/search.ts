@@ -67,7 +67,18 @@ export class RegionSearch {
 
   run(): SearchResult {
     const found = this.goal.objective === 'latency' ? this.fastest() : this.mostTokens();
-    return found === undefined ? { noFit: this.closest() } : { found };
+    if (found !== undefined) return { found };
+    const closest = this.closest();
+    const squeezed = this.squeezed(closest);
+    return squeezed === undefined ? { noFit: this.explained(closest) } : { found: squeezed };
+  }
+
+  /** Nothing that strategies give fits: the programs of least SRAM, where that is not far. */
+  private squeezed(closest: Arrangement | undefined): Found | undefined {
+    if (closest === undefined || this.need(closest) > SQUEEZABLE * this.input.target.sramBytes) return undefined;
+    const { grouping, parts, picks } = closest;
+    const programs = this.candidates.squeezed(parts, siteIn(parts, picks));
+    return programs && { programs, groups: grouping, copies: ONE };
   }
 
   private fastest(): Found | undefined {
@@ -97,8 +108,7 @@ export class RegionSearch {
   }
 
   private found({ grouping, parts, picks }: Arrangement, copies: Copies): Found {
-    const siteOf = (t: number): Site => picks[parts.findIndex((p) => p.templates.includes(t))].shape;
-    return { programs: this.candidates.refined(parts, siteOf), groups: grouping, copies };
+    return { programs: this.candidates.refined(parts, siteIn(parts, picks)), groups: grouping, copies };
   }
 
   /** The cheapest regions that find a place, at the first price of area at which some do. */
@@ -203,7 +213,7 @@ export class RegionSearch {
   }
 
   /** Of all arrangements that the fabric has room for, the one whose fullest core needs least. */
-  private closest(): NoFit {
+  private closest(): Arrangement | undefined {
     let best: { readonly arrangement: Arrangement; readonly need: number } | undefined;
     for (const grouping of this.groupings) {
       let low = this.input.target.sramBytes;
@@ -220,9 +230,13 @@ export class RegionSearch {
         else best = { arrangement: tighter, need: this.need(tighter) };
       }
     }
+    return best?.arrangement;
+  }
+
+  private explained(closest: Arrangement | undefined): NoFit {
     const { stages } = this.input.stages;
-    if (best !== undefined) {
-      const { grouping, parts, picks } = best.arrangement;
+    if (closest !== undefined) {
+      const { grouping, parts, picks } = closest;
       return { reason: 'sram', closest: this.fullest(grouping, parts, picks) };
     }
     // Only regions that were asked for can be too many for the fabric.
@@ -266,6 +280,14 @@ const DEADLINE_STEP = 1.03;
 const MOST_PACKED = 64;
 const MOST_BLOCKS = 64;
 const MOST_BYTES = 2 ** 40;
+/** Assumed: other layouts save no more of the fullest core than this. */
+const SQUEEZABLE = 1.1;
+
+/** The site of a template. */
+const siteIn =
+  (parts: readonly Part[], picks: readonly Candidate[]) =>
+  (t: number): Site =>
+    picks[parts.findIndex((p) => p.templates.includes(t))].shape;
 
 /** Cores that a region takes of the fabric when many like it stand side by side: what a shelf of them cannot use counts. */
 function coresOf({ shape, cores }: Candidate, regions: number, { width, height }: Target): number {

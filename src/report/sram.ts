@@ -25,7 +25,8 @@ export function maxContextOf(plan: Plan): number | null {
       const held = [...counts].map(([t, n]) => {
         const { program } = templates[t];
         const tensors = program.tensors.map((x) =>
-          x.role === 'state' ? { ...x, shape: [context, ...x.shape.slice(1)] } : x,
+          // What is dealt by positions: keys, values, masks, scores.
+          x.layout.cyclic ? { ...x, shape: [context, ...x.shape.slice(1)] } : x,
         );
         return { program: { ...program, tensors }, stageCount: n };
       });

@@ -11,7 +11,7 @@ function faultsAt(plan: Plan, context: number): string[] {
   const programs = plan.templates.map(({ program }) => ({
     ...program,
     context: program.context === 0 ? 0 : context,
-    tensors: program.tensors.map((t) => (t.role === 'state' ? { ...t, shape: [context, ...t.shape.slice(1)] } : t)),
+    tensors: program.tensors.map((t) => (t.layout.cyclic ? { ...t, shape: [context, ...t.shape.slice(1)] } : t)),
   }));
   const none = { ops: [], inputs: [], outputs: [], weights: [] };
   const stages = plan.stages.map(({ name, template }) => ({ name, template, ...none }));
