@@ -6,6 +6,7 @@
  *         host bytes, writes of routes; calibrated estimates and physical bounds side by side, never mixed.
  * Skips   overlap of compute and communication: none is assumed.
  */
+import { joinedByStage } from '../../src/cost/joined.ts';
 import { costProgram } from '../../src/cost/program.ts';
 import { ROUTE_RESET_CYCLES } from '../../src/cost/constants.ts';
 import { sendCost, transportCost } from '../../src/cost/transport.ts';
@@ -46,10 +47,10 @@ export default definePass({
       });
     });
     const sends = routing.transports.flatMap((t) => sendOf(t, placement, target));
-    const sum = (key: 'cycles' | 'bound'): number =>
-      stages.stages.reduce((n, s) => n + perTemplate[s.template].reduce((m, o) => m + o[key], 0), 0) +
-      sends.reduce((n, s) => n + s[key], 0);
-    const perStage = stages.stages.map((s) => perTemplate[s.template].reduce((n, o) => n + o.cycles, 0));
+    const joined = joinedByStage(stages.stages, mapping.groups, mapping.programs, target);
+    const perStage = stages.stages.map((s, i) => perTemplate[s.template].reduce((n, o) => n + o.cycles, 0) - joined[i]);
+    const cycles = [...perStage, ...sends.map((s) => s.cycles)].reduce((a, b) => a + b, 0);
+    const bound = [...stages.stages.flatMap((s) => perTemplate[s.template]), ...sends].reduce((n, o) => n + o.bound, 0);
     const cyclesIn = waitForHost(routing, placement, { perStage, sends }, target);
     const cyclesOut = routing.transports.reduce((n, t) => (t.kind === 'output' ? n + transportCost(t, target) : n), 0);
     const made = new Set(stages.stages.flatMap((s) => s.outputs));
@@ -80,6 +81,7 @@ export default definePass({
     );
     const schedule: Schedule = {
       perTemplate,
+      joined,
       sends,
       host: {
         bytesIn: [...hostInputs.values()].reduce((a, b) => a + b, 0),
@@ -87,7 +89,7 @@ export default definePass({
         cyclesIn,
         cyclesOut,
       },
-      cyclesPerStep: { calibrated: sum('cycles') + cyclesIn + cyclesOut, bound: sum('bound') },
+      cyclesPerStep: { calibrated: cycles + cyclesIn + cyclesOut, bound },
     };
     return { ...program, schedule };
   },

@@ -11,6 +11,7 @@ import { buildModel, CONFIGS } from '../../models/configs.ts';
 import type { LlamaConfig } from '../../models/llama.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
 import { type Overhead, OVERHEAD_SPLITS } from '../cost/constants.ts';
+import { joinedByStage, joinedCycles } from '../cost/joined.ts';
 import { costProgram } from '../cost/program.ts';
 import { costPublished, type PublishedRow, sharesOf } from '../cost/published.ts';
 import { sendsOf } from '../cost/step.ts';
@@ -126,19 +127,25 @@ function compared(name: OwnPlan['name'], row: PublishedRow, { found, stages, lay
   const regions = placeRegions(sizes, target);
   if (regions === undefined) throw new Error('the search found regions that have no place');
   const isLayer = (s: Stage): boolean => s.template === layer.template;
-  const own = (overhead: Overhead) => {
+  const costed = (overhead: Overhead) => {
     const sends = sendsOf({ stages, programs, groups, regions }, target, overhead);
     const { cycles, communication } = sharesOf(costProgram(program, target, { overhead }));
-    const count = layers * stages.stages.filter(isLayer).length;
+    const own = stages.stages.flatMap((s, i) => (isLayer(s) ? [i] : []));
+    const count = layers * own.length;
+    // Where there is one layer, all of them are run on its region, one behind the other.
+    const joined =
+      layers > 1
+        ? (layers - 1) * joinedCycles(program, program, target, overhead)
+        : joinedByStage(stages.stages, groups, programs, target, overhead).reduce((a, b) => a + b, 0);
     const soft = Math.ceil(overhead.collective);
     return {
-      cycles: count * cycles + sends.reduce((n, s) => n + s.cycles, 0),
+      cycles: count * cycles - joined + sends.reduce((n, s) => n + s.cycles, 0),
       communication: count * communication + sends.reduce((n, s) => n + s.cycles - soft, 0),
     };
   };
   const splits = Object.entries(OVERHEAD_SPLITS).map(([split, overhead]): SplitFigures => {
     const published = sharesOf(costPublished(row, target, { overhead }));
-    const ours = own(overhead);
+    const ours = costed(overhead);
     return {
       split,
       publishedCycles: row.layers * published.cycles,
@@ -147,7 +154,7 @@ function compared(name: OwnPlan['name'], row: PublishedRow, { found, stages, lay
     };
   });
   const publishedCommunication = row.layers * sharesOf(costPublished(row, target)).communication;
-  const { communication } = own(OVERHEAD_SPLITS.even);
+  const { communication } = costed(OVERHEAD_SPLITS.even);
   const counts = countProgram(program);
   return {
     name,

@@ -111,6 +111,8 @@ export interface ScheduledOp {
 /** Predicted cycles of a step (a token in stream mode, a sequence in whole mode); see src/cost. */
 export interface Schedule {
   readonly perTemplate: readonly (readonly ScheduledOp[])[];
+  /** By stage: cycles it takes less than its template by itself, since its first vector operations go on where those of the stage before, on the same region, end. */
+  readonly joined: readonly number[];
   /** Activations from region to region: one entry per transport of kind `send`. */
   readonly sends: readonly {
     readonly from: number;

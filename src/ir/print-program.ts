@@ -134,7 +134,10 @@ function routingLines({ flows, transports, classes }: Routing, stages: Stages | 
   ];
 }
 
-function scheduleLines({ perTemplate, sends, host, cyclesPerStep }: Schedule, stages: Stages | undefined): string[] {
+function scheduleLines(
+  { perTemplate, joined, sends, host, cyclesPerStep }: Schedule,
+  stages: Stages | undefined,
+): string[] {
   const took = (t: { cycles: number; bound: number }): string => `${t.cycles} cycles, at least ${t.bound}`;
   return [
     `schedule: ${took({ cycles: cyclesPerStep.calibrated, bound: cyclesPerStep.bound })} a step; ` +
@@ -146,6 +149,7 @@ function scheduleLines({ perTemplate, sends, host, cyclesPerStep }: Schedule, st
         return `    op ${r.op}: from ${r.start}, ${took(r)} (${how})`;
       }),
     ]),
+    ...joined.flatMap((n, s) => (n === 0 ? [] : [`  stage ${s}: ${n} cycles less behind stage ${s - 1}`])),
     ...sends.map((send) => `  send ${send.from} -> ${send.to}: ${took(send)}`),
   ];
 }

@@ -2,11 +2,12 @@
  * Which stages share a region, what shape each region has, and how many copies of the model a wafer holds.
  *
  * For latency: for every way to group consecutive layers each template takes the shape of least predicted cycles that
- * fits; where the regions do not all fit the fabric, area is given a price until they do (a Lagrangian), and among the
- * groupings of fewest cycles (within the estimate's own error) the one with the least busy regions wins. For throughput: the fabric is cut into equal blocks, one copy of the model each, and in
+ * fits; where the regions do not all fit the fabric, area is given a price until they do (a Lagrangian). Among the
+ * arrangements of fewest cycles (within 2 %) those with the least busy regions win, then the one of fewest cores. For throughput: the fabric is cut into equal blocks, one copy of the model each, and in
  * a block no region may take longer than a deadline; the least deadline per copy wins. When nothing fits, the answer is the
  * arrangement that would fit with the least more SRAM.
  */
+import { joinedByStage } from '../cost/joined.ts';
 import { sendsOf } from '../cost/step.ts';
 import type { RegionProgram, RegionShape } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
@@ -47,6 +48,15 @@ interface Arrangement {
   readonly regions: readonly Rect[];
 }
 
+/** An arrangement, and by what it is chosen. */
+interface Timed {
+  readonly arrangement: Arrangement;
+  /** Of a step; of its busiest region. */
+  readonly cycles: number;
+  readonly busiest: number;
+  readonly cores: number;
+}
+
 const ONE: Copies = { columns: 1, rows: 1 };
 /** Any regions, least latency. */
 export const LATENCY: SearchGoal = { objective: 'latency', regions: 0, layersPerRegion: 0 };
@@ -82,23 +92,31 @@ export class RegionSearch {
   }
 
   private fastest(): Found | undefined {
-    const found = this.groupings.flatMap((grouping) => {
-      const arrangement = this.arrange(grouping, PRICES);
-      return arrangement === undefined ? [] : [{ arrangement, cycles: this.stepCycles(arrangement) }];
-    });
-    const least = found.reduce((n, { cycles }) => Math.min(n, cycles), Number.POSITIVE_INFINITY);
-    const busiest = ({ picks }: Arrangement): number => picks.reduce((n, c) => Math.max(n, c.busiest), 0);
-    const [best] = found
-      .filter(({ cycles }) => cycles <= least * NO_DIFFERENCE)
-      .sort((a, b) => busiest(a.arrangement) - busiest(b.arrangement) || a.cycles - b.cycles);
+    let found: Timed[] = [];
+    for (const grouping of this.groupings)
+      for (const arrangement of this.arrangements(grouping, PRICES)) {
+        const cycles = this.stepCycles(arrangement);
+        if (found.length > 0 && cycles > Math.min(...found.map((f) => f.cycles)) * NO_DIFFERENCE) break;
+        const { parts, picks } = arrangement;
+        const busiest = picks.reduce((n, c) => Math.max(n, c.busiest), 0);
+        const cores = picks.reduce((n, c, p) => n + c.cores * parts[p].regions, 0);
+        found.push({ arrangement, cycles, busiest, cores });
+      }
+    for (const by of ['cycles', 'busiest', 'cores'] as const) {
+      const least = found.reduce((n, f) => Math.min(n, f[by]), Number.POSITIVE_INFINITY);
+      found = found.filter((f) => f[by] <= least * NO_DIFFERENCE);
+    }
+    const [best] = found.sort((a, b) => a.cores - b.cores || a.cycles - b.cycles);
     return best && this.found(best.arrangement, ONE);
   }
 
   /** The stages' own cycles and those of the sends between regions. */
   private stepCycles({ grouping, parts, picks, regions }: Arrangement): number {
     const { stages, target } = this.input;
-    const sends = sendsOf({ stages, programs: this.programs(parts, picks), groups: grouping, regions }, target);
-    return [...picks, ...sends].reduce((n, { cycles }) => n + cycles, 0);
+    const programs = this.programs(parts, picks);
+    const sends = sendsOf({ stages, programs, groups: grouping, regions }, target);
+    const joined = joinedByStage(stages.stages, grouping, programs, target).reduce((a, b) => a + b, 0);
+    return [...picks, ...sends].reduce((n, { cycles }) => n + cycles, -joined);
   }
 
   private programs(parts: readonly Part[], picks: readonly Candidate[]): RegionProgram[] {
@@ -112,16 +130,23 @@ export class RegionSearch {
   }
 
   /** The cheapest regions that find a place, at the first price of area at which some do. */
-  private arrange(
+  private arrange(grouping: Grouping, prices: readonly number[], limit: number): Arrangement | undefined {
+    const [first] = this.arrangements(grouping, prices, limit);
+    return first;
+  }
+
+  /** The cheapest regions that find a place, at one price of area after the other. */
+  private *arrangements(
     grouping: Grouping,
     prices: readonly number[],
     limit = this.input.target.sramBytes,
-  ): Arrangement | undefined {
+  ): Generator<Arrangement> {
     const { target } = this.input;
     const parts = partsOf(grouping, this.input.stages);
     const fronts = parts.map((part) => this.candidates.front(part, limit, target));
-    if (fronts.some((front) => front.length === 0)) return undefined;
+    if (fronts.some((front) => front.length === 0)) return;
     const tried = new Set<string>();
+    let last = '';
     for (const price of prices) {
       const score = (c: Candidate, p: number): number =>
         c.cycles + price * coresOf(c, parts[p].regions, target) * parts[p].regions;
@@ -131,13 +156,16 @@ export class RegionSearch {
       );
       for (const picks of combinations(near, score)) {
         const key = picks.map(({ shape }) => `${shape.width}x${shape.height}`).join();
+        if (key === last) break;
         if (tried.has(key)) continue;
         tried.add(key);
         const regions = this.place(grouping, parts, picks, target);
-        if (regions !== undefined) return { grouping, parts, picks, regions };
+        if (regions === undefined) continue;
+        last = key;
+        yield { grouping, parts, picks, regions };
+        break;
       }
     }
-    return undefined;
   }
 
   private place(
@@ -268,9 +296,9 @@ export class RegionSearch {
 const PRICES = [0, ...Array.from({ length: 40 }, (_, i) => 1e-4 * 1.6 ** i)];
 /**
  * So small a difference in latency decides nothing (the estimate is known to 5 %): prompts and further sequences do,
- * which move at the pace of the busiest region.
+ * which move at the pace of the busiest region, and then the number of cores that are kept busy.
  */
-const NO_DIFFERENCE = 1.01;
+const NO_DIFFERENCE = 1.02;
 /** Only area counts. */
 const SMALLEST = [1e12];
 /** Shapes of each part that are tried in all combinations. */

@@ -60,7 +60,8 @@ function checkRegions({ regions, stages, memory }: Plan, found: Findings): void 
         );
 }
 
-function checkSchedule({ templates, regions, schedule }: Plan, found: Findings): void {
+function checkSchedule({ templates, stages, regions, schedule }: Plan, found: Findings): void {
+  found.count('/schedule/joined', schedule.joined.length, stages.length, 'the stages');
   found.count('/schedule/perTemplate', schedule.perTemplate.length, templates.length, 'the templates');
   let ops = 0;
   for (const [t, list] of schedule.perTemplate.entries()) {

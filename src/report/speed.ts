@@ -173,7 +173,8 @@ function busiestRegion(plan: Plan): Omit<PipelineFigures, 'sequencesToFill'> {
     const ops = r.stages.flatMap((s) => schedule.perTemplate[stages[s].template].map((o) => [o.cycles, o.bound]));
     const sends = schedule.sends.filter(({ from }) => from === i).map((s) => [s.cycles, s.bound]);
     const sum = (k: number): number => [...ops, ...sends].reduce((n, pair) => n + pair[k], 0);
-    return { calibrated: sum(0), bound: sum(1) };
+    const joined = r.stages.reduce((n, s) => n + schedule.joined[s], 0);
+    return { calibrated: sum(0) - joined, bound: sum(1) };
   });
   const calibrated = busy.reduce((n, p) => Math.max(n, p.calibrated), 0);
   const bound = busy.reduce((n, p) => Math.max(n, p.bound), 0);

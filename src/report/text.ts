@@ -74,7 +74,7 @@ function regionTable({ regions, stages, templates, memory, target, schedule }: P
     const names =
       held.length === 1 ? stages[held[0]].name : `${stages[held[0]].name}..${stages[held[held.length - 1]].name}`;
     const cycles = held.reduce(
-      (n, s) => n + schedule.perTemplate[stages[s].template].reduce((m, o) => m + o.cycles, 0),
+      (n, s) => n + schedule.perTemplate[stages[s].template].reduce((m, o) => m + o.cycles, 0) - schedule.joined[s],
       0,
     );
     const kinds = [...new Set(held.map((s) => templates[stages[s].template].name))].join('+');

@@ -271,6 +271,7 @@ test('R9: cycles for the busiest link, and for routes that are written', () => {
       perTemplate: [
         [{ op: 0, start: 0, cycles, bound: 1, boundBy: 'latency', ...(reset === undefined ? {} : { reset }) }],
       ],
+      joined: [],
       sends: [],
       host: { bytesIn: 0, bytesOut: 0, cyclesIn: 0, cyclesOut: 0 },
       cyclesPerStep: { calibrated: cycles, bound: 1 },
