@@ -83,5 +83,5 @@ test('never exceeds SRAM or fabric, by the verifiers; refusals add up', { timeou
   );
   // Both kinds of machines were among them.
   expect(fitting).toBeGreaterThan(3);
-  expect(refused).toBeGreaterThan(3);
+  expect(refused).toBeGreaterThan(2);
 });
