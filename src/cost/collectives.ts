@@ -70,11 +70,14 @@ function routableOn({ colors, queues }: Target): Algorithm[] {
 const cheapest = (costs: readonly LineCost[]): LineCost =>
   costs.reduce((best, cost) => (totalOf(cost) < totalOf(best) ? cost : best));
 
+/** Assumed: whole groups that come out even are found this near; others cost a step more. */
+const NEAR = 4;
+
 /** Group sizes worth trying: near the square root, where the two phases balance. */
 function groupSizes(cores: number): number[] {
   const middle = Math.round(Math.sqrt(cores));
   const sizes: number[] = [];
-  for (let s = Math.max(2, middle - 8); s <= Math.min(cores - 1, middle + 8); s++) sizes.push(s);
+  for (let s = Math.max(2, middle - NEAR); s <= Math.min(cores - 1, middle + NEAR); s++) sizes.push(s);
   return sizes;
 }
 

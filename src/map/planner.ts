@@ -77,16 +77,29 @@ export class StagePlanner {
     const least = sized.reduce((a, b) => (b.residentBytes < a.residentBytes ? b : a));
     // What no core has room for is not costed, but for the one that needs least: it says what is short.
     const open = sized.filter((s) => s === least || s.residentBytes <= this.input.target.sramBytes);
-    const all = open.map(
-      (s): Variant => ({ ...s, cycles: totalCost(costProgram(s.program, this.input.target)).cycles }),
-    );
+    const all = open.map((s) => this.variant(s));
     const best: Variant[] = [];
     // What needs least is always kept: it decides what fits.
-    for (const v of all.sort((a, b) => a.cycles - b.cycles || a.residentBytes - b.residentBytes))
+    all.sort((a, b) => a.cycles - b.cycles || a.residentBytes - b.residentBytes);
+    for (const v of all)
       if (v.residentBytes < (v.program === least.program ? 1 : LESS) * (best.at(-1)?.residentBytes ?? Infinity))
         best.push(v);
     this.known.set(key, best);
     return best;
+  }
+
+  /** Costed when it is asked: shapes on which nothing fits never are. */
+  private variant({ program, residentBytes }: Strategy & { readonly residentBytes: number }): Variant {
+    const { target } = this.input;
+    let cycles: number | undefined;
+    return {
+      program,
+      residentBytes,
+      get cycles(): number {
+        cycles ??= totalCost(costProgram(program, target)).cycles;
+        return cycles;
+      },
+    };
   }
 
   /** What the variants are made from: programs that cut every dim in the ways worth taking. */
