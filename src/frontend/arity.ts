@@ -53,5 +53,17 @@ const ARITIES: ReadonlyMap<string, Arity> = new Map(
   }),
 );
 
+/** Operands that were attributes once: since which opset how many must be given. */
+const BECAME_INPUTS: Readonly<Record<string, { readonly since: number; readonly least: number }>> = {
+  Pad: { since: 11, least: 2 },
+  Slice: { since: 10, least: 3 },
+  TopK: { since: 10, least: 2 },
+  Unsqueeze: { since: 13, least: 2 },
+};
+
 /** Undefined for ops whose own shape rule says which of many optional operands they need. */
-export const arityOf = (kind: string): Arity | undefined => ARITIES.get(kind);
+export function arityOf(kind: string, version: number): Arity | undefined {
+  const arity = ARITIES.get(kind);
+  const became = BECAME_INPUTS[kind];
+  return arity && became && version >= became.since ? { ...arity, least: became.least } : arity;
+}

@@ -100,7 +100,7 @@ const classesOf = table();
 
 /** Reports, by `mismatch`, the first operand that is missing, of an element type or at a place that the op does not have. */
 export function checkOperands(op: Op, types: readonly TensorType[], mismatch: InferContext['mismatch']): void {
-  const { least, most } = arityOf(op.kind) ?? { least: 0, most: Number.POSITIVE_INFINITY };
+  const { least, most } = arityOf(op.kind, op.version) ?? { least: 0, most: Number.POSITIVE_INFINITY };
   const inputs = (n: number): string => `${n} input${n === 1 ? '' : 's'}`;
   if (op.inputs.length > most)
     mismatch({

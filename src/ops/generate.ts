@@ -93,7 +93,7 @@ const constantOfShape = defineOp({
   trait: 'source',
   infer(context: InferContext) {
     const fill = fillOf(context.attrs);
-    const rank = lengthOf(typeAt(context, 0));
+    const rank = lengthOf(context, 0);
     if (rank === undefined)
       context.mismatch({ input: 0, expected: 'a shape of known length', found: 'a symbolic one' });
     const dims = context.valueOf(0) ?? Array.from({ length: rank }, () => context.fresh('filled'));

@@ -55,7 +55,7 @@ const expand = defineStrided({
         found: printShape(shape),
       });
     }
-    const length = lengthOf(typeAt(context, 1));
+    const length = lengthOf(context, 1);
     if (length === undefined)
       context.mismatch({ input: 1, expected: 'a target of known length', found: 'a symbolic one' });
     const rank = Math.max(shape.length, length);
@@ -85,7 +85,7 @@ const tile = defineView({
   infer(context: InferContext) {
     const { dtype, shape } = typeAt(context, 0);
     const repeats = context.valueOf(1);
-    const length = lengthOf(typeAt(context, 1));
+    const length = lengthOf(context, 1);
     if (length !== undefined && length !== shape.length) {
       context.mismatch({ input: 1, expected: `${shape.length} repeats`, found: String(length) });
     }

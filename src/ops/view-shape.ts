@@ -42,7 +42,7 @@ function inferReshape(context: InferContext) {
   const allowZero = context.attrs.int('allowzero', 0) === 1;
   const target = context.version < 5 ? context.attrs.ints('shape') : context.valueOf(1);
   if (target !== undefined) return { types: [{ dtype, shape: resolveTarget(context, shape, target, allowZero) }] };
-  const rank = lengthOf(typeAt(context, 1));
+  const rank = lengthOf(context, 1);
   if (rank === undefined) context.mismatch({ input: 1, expected: 'a target of known length', found: 'a symbolic one' });
   return { types: [{ dtype, shape: Array.from({ length: rank }, () => context.fresh('reshape')) }] };
 }
@@ -76,7 +76,7 @@ function inferAxes(context: InferContext): readonly number[] | undefined | null 
 }
 /** Dims after Squeeze (-1) or Unsqueeze (1) by axes of which only the number is known. */
 function freshAfter(context: InferContext, sign: 1 | -1): Dim[] {
-  const count = lengthOf(typeAt(context, 1));
+  const count = lengthOf(context, 1);
   if (count === undefined) context.mismatch({ input: 1, expected: 'a known number of axes', found: 'a symbolic one' });
   const rank = typeAt(context, 0).shape.length + sign * count;
   return Array.from({ length: Math.max(0, rank) }, () => context.fresh('squeeze'));

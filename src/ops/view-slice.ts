@@ -52,7 +52,7 @@ function inferCuts(context: InferContext, rank: number): readonly (Cut<Dim> | { 
   const fromInputs = version >= 10;
   const starts = fromInputs ? context.valueOf(1) : attrs.ints('starts');
   const ends = fromInputs ? context.valueOf(2) : attrs.ints('ends');
-  const count = starts?.length ?? ends?.length ?? lengthOf(typeAt(context, 1)) ?? rank;
+  const count = starts?.length ?? ends?.length ?? lengthOf(context, 1) ?? rank;
   const allAxes = Array.from({ length: count }, (_, d) => d);
   const axes = fromInputs
     ? context.inputs[3] === undefined

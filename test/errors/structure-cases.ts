@@ -8,6 +8,7 @@ import {
   f32,
   graph,
   i64,
+  ints,
   importsWith,
   int,
   mismatch,
@@ -192,6 +193,16 @@ export const STRUCTURE_CASES: Cases = {
       'an operand among optional ones that is missing',
       { nodes: [node('RotaryEmbedding', ['x', 'x'], ['y'])], model: { opsets: new Map([['', 23]]) } },
       mismatch('RotaryEmbedding', 'an input', 'none', 'input 2'),
+    ],
+    [
+      'an operand that was an attribute once',
+      { nodes: [node('Unsqueeze', ['x'], ['y'], { axes: ints(0) })] },
+      mismatch('Unsqueeze', 'an input', 'none', 'input 1'),
+    ],
+    [
+      'more dims than any tensor has',
+      { inputs: [f32('x', 2, 3), i64('s', 2 ** 40)], nodes: [node('Reshape', ['x', 's'], ['y'])] },
+      mismatch('Reshape', 'a list of at most 1024 dims', '1099511627776', 'input 1 (s: i64[1099511627776])'),
     ],
     [
       'an operand beyond the optional ones',

@@ -2,16 +2,17 @@
 import { type Dim, isKnown, printDim } from '../../ir/dim.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 import type { InferContext } from '../op.ts';
+import { badValue } from './fault.ts';
 
 type Mismatch = Pick<InferContext, 'mismatch'>;
 
 const outOfRange: Mismatch = {
   mismatch({ expected, found }) {
-    throw new RangeError(`axis: expected ${expected}, found ${found}`);
+    return badValue('axis', `expected ${expected}, found ${found}`);
   },
 };
 
-/** `axis` counted from the front. Out of range: `context.mismatch`, or RangeError where inference has checked before. */
+/** `axis` counted from the front. Out of range: `context.mismatch`, or `run/bad-value` at run time. */
 export function normalAxis(axis: number, rank: number, context: Mismatch = outOfRange): number {
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
     context.mismatch({ expected: `an axis in ${-rank}..${rank - 1}`, found: String(axis) });

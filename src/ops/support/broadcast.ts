@@ -6,6 +6,7 @@
 import { type Dim, equalDims, isKnown, printDim } from '../../ir/dim.ts';
 import { allocate, sizeOf, type Tensor, type TensorData, tensor } from '../../tensor/tensor.ts';
 import type { InferContext } from '../op.ts';
+import { badValue } from './fault.ts';
 
 /**
  * One dim of a broadcast, or undefined when the two can never agree. Two different unbound symbols count as
@@ -48,10 +49,10 @@ export function broadcastInputs(context: Pick<InferContext, 'inputs' | 'mismatch
   return out;
 }
 
-/** Numeric form of {@link broadcastShapes}; throws RangeError (a fault of the caller: types were inferred before). */
+/** Numeric form of {@link broadcastShapes}, for dims that inference did not know. Throws Diagnosed `run/bad-value`. */
 export function broadcastNumbers(...shapes: readonly (readonly number[])[]): readonly number[] {
   const out = broadcastShapes(...shapes);
-  if (out === undefined) throw new RangeError(`shapes do not broadcast: ${shapes.map((s) => `[${s}]`).join(' ')}`);
+  if (out === undefined) badValue('operands', `shapes do not broadcast: ${shapes.map((s) => `[${s}]`).join(' ')}`);
   return out as readonly number[];
 }
 

@@ -35,8 +35,15 @@ export function knownValues(context: InferContext, input: number): readonly numb
   return values?.every(isKnown) ? values : undefined;
 }
 
+/** No tensor of a model has more dims; a list of them that is longer is a fault, and would not fit memory. */
+const MOST_DIMS = 1024;
+
 /** Number of elements of a 1-D input when known, for ranks that depend on it. */
-export function lengthOf(type: TensorType): number | undefined {
-  const [length]: readonly Dim[] = type.shape.length === 0 ? [1] : type.shape;
-  return isKnown(length) ? length : undefined;
+export function lengthOf(context: Pick<InferContext, 'inputs' | 'mismatch'>, input: number): number | undefined {
+  const { shape } = typeAt(context, input);
+  const [length]: readonly Dim[] = shape.length === 0 ? [1] : shape;
+  if (!isKnown(length)) return undefined;
+  if (length > MOST_DIMS)
+    context.mismatch({ input, expected: `a list of at most ${MOST_DIMS} dims`, found: `${length}` });
+  return length;
 }
