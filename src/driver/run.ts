@@ -5,13 +5,13 @@ import type { Answer, Effects, RunArguments } from './contract.ts';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
 import { PlacedModel } from '../exec/placed/model.ts';
 import { type Decoder, placedDecoder, sessionDecoder } from '../generate/decoder.ts';
+import { refuseVocabularies } from '../generate/generate.ts';
 import { continuePrompt, type Continuation, tokenizerFor } from '../generate/text.ts';
 import { readPlan } from '../plan/read.ts';
 import type { Plan } from '../plan/types.ts';
 import { pairSpeed } from '../report/drafting.ts';
 import { buildReport } from '../report/report.ts';
-import { loadModel } from './compile.ts';
-import { bindingsOf } from './plan-model.ts';
+import { loadModelOf } from './plan-model.ts';
 import { renderRun, type RunResult, speedOf } from '../report/run-text.ts';
 
 /** @throws Diagnosed for a folder that is no plan, a model that is no decoder, a prompt that it cannot take. */
@@ -21,6 +21,9 @@ export async function run(args: RunArguments, effects: Effects): Promise<Answer>
   const report = (d: Diagnostic): void => void diagnostics.push(d);
   const draftPlan = args.draft === undefined ? undefined : readPlan(args.draft);
   const vocabulary = vocabularyOf(plan);
+  const draftVocabulary = draftPlan && vocabularyOf(draftPlan);
+  if (vocabulary !== undefined && draftVocabulary !== undefined && vocabulary !== draftVocabulary)
+    refuseVocabularies(draftVocabulary, vocabulary);
   const tokenizer = tokenizerFor(args.tokenizer, args.plan, vocabulary, report);
   const result = await continuePrompt(
     {
@@ -66,7 +69,7 @@ function open(plan: Plan, folder: string, mode: RunArguments['mode']): Decoder {
       message: `${path} does not exist`,
       notes: ['a plan made with --no-weights has no numbers to run'],
     });
-  const { graph } = loadModel(path, plan.mode.batch, bindingsOf(plan));
+  const { graph } = loadModelOf(plan, path);
   const { inputs, outputs } = plan;
   return sessionDecoder({ inputs, outputs, context: plan.mode.context }, graph);
 }

@@ -99,6 +99,7 @@ function casesFor(plan: Plan, args: VerifyArguments, report: Report): Case[] {
   const specs = plan.inputs.map((io) => ({
     ...io,
     shape: io.shape.map((d) => (typeof d === 'number' ? d : parseDim(d))),
+    below: vocabularyOf(plan, io.name),
   }));
   if (args.input !== undefined) {
     const { feeds, filled } = readFeeds(args.input, specs);
@@ -126,15 +127,16 @@ function casesFor(plan: Plan, args: VerifyArguments, report: Report): Case[] {
   return cases;
 }
 
-/** Ids below the rows of the smallest table that tokens index. */
-function vocabularyOf(plan: Plan): number {
-  const sizes = plan.stages.flatMap((stage) => {
-    const { program } = plan.templates[stage.template];
-    return program.ops.flatMap((op) =>
-      op.op === 'embed' && plan.inputs.some((io) => io.role.kind === 'tokens' && stage.inputs.includes(io.name))
-        ? [program.tensors[op.table].shape[0]]
-        : [],
-    );
+/** Rows of the smallest table that ids index: of the input `name`, else of any. */
+function vocabularyOf(plan: Plan, name?: string): number {
+  const sizes = plan.stages.flatMap(({ template, inputs }) => {
+    const { program } = plan.templates[template];
+    return program.ops.flatMap((op) => {
+      if (op.op !== 'embed') return [];
+      const from = inputs[program.inputs.findIndex((input) => input?.tensor === op.index)];
+      const isWanted = plan.inputs.some((io) => io.role.kind === 'tokens' && io.name === from);
+      return isWanted && (name === undefined || from === name) ? [program.tensors[op.table].shape[0]] : [];
+    });
   });
   return Math.min(...sizes, 1 << 16);
 }

@@ -109,7 +109,6 @@ function modelObject({ graph, roles, plan }: ExecutorSource): string[] {
     '  outputs: [',
     ...io(graph.outputs),
     '  ],',
-    `  vocabulary: ${vocabularyOf(graph, roles)},`,
     '  reference,',
     ...(plan === undefined ? [] : ['  placed: placedModel,']),
     '};',
@@ -140,19 +139,19 @@ function ioType(name: string, graph: Graph, values: readonly ValueId[], roles: E
   return [`export type ${name} = {`, ...fields, '};', ''];
 }
 
-/** Rows of the smallest table that token ids index. */
-function vocabularyOf(graph: Graph, roles: ExecutorSource['roles']): number | null {
-  const ids = new Set(graph.inputs.filter((v) => roles.get(graph.names[v])?.kind === 'tokens'));
+/** Rows of the smallest table that the ids of an input index; undefined where the graph does not tell. */
+function rowsBelow(graph: Graph, input: ValueId): number | undefined {
+  const ids = new Set([input]);
   const rows: number[] = [];
   for (const { kind, inputs, outputs } of graph.ops) {
     const [table, index] = kind === 'Cast' ? [undefined, inputs[0]] : inputs;
     if (index === null || index === undefined || !ids.has(index)) continue;
     if (kind === 'Cast' && outputs[0] !== null) ids.add(outputs[0]);
-    const constant =
-      kind === 'Gather' && table !== null && table !== undefined ? graph.constants.get(table) : undefined;
+    const isTable = (kind === 'Gather' || kind === 'wafc.embedding') && table !== null && table !== undefined;
+    const constant = isTable ? graph.constants.get(table) : undefined;
     if (constant !== undefined) rows.push(constant.shape[0]);
   }
-  return rows.length === 0 ? null : Math.min(...rows);
+  return rows.length === 0 ? undefined : Math.min(...rows);
 }
 
 /** Nothing in a comment ends it. */
@@ -166,5 +165,12 @@ const roleText = (role: IoRole | undefined): string =>
 function ioLine(graph: Graph, v: ValueId, roles: ExecutorSource['roles']): string {
   const role = roles.get(graph.names[v]) ?? { kind: 'plain' };
   const cache = 'cache' in role ? `, cache: ${role.cache}` : '';
-  return `{ name: ${quote(graph.names[v])}, type: ${quote(printTensorType(graph.types[v]))}, role: { kind: ${quote(role.kind)}${cache} } }`;
+  const rows = role.kind === 'tokens' ? rowsBelow(graph, v) : undefined;
+  const fields = [
+    `name: ${quote(graph.names[v])}`,
+    `type: ${quote(printTensorType(graph.types[v]))}`,
+    `role: { kind: ${quote(role.kind)}${cache} }`,
+    ...(rows === undefined ? [] : [`below: ${rows}`]),
+  ];
+  return `{ ${fields.join(', ')} }`;
 }

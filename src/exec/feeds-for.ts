@@ -10,13 +10,15 @@ export interface FeedSpec {
   readonly dtype: DType;
   readonly shape: readonly Dim[];
   readonly role: IoRole;
+  /** Ids of this input are below it, where its table is known. */
+  readonly below?: number;
 }
 
 export interface FeedSize {
   readonly batch: number;
   readonly sequence: number;
   readonly past: number;
-  /** Ids are below this. */
+  /** Ids are below this, where their input does not say. */
   readonly vocabulary: number;
   readonly seed: number;
 }
@@ -25,7 +27,7 @@ export interface FeedSize {
 export function randomFeeds(inputs: readonly FeedSpec[], size: FeedSize): Map<string, Tensor> {
   const { batch, sequence, past, vocabulary, seed } = size;
   return new Map(
-    inputs.map(({ name, dtype, shape, role }) => {
+    inputs.map(({ name, dtype, shape, role, below = vocabulary }) => {
       const dims = shape.map((d) => {
         const bound = bindDim(d, { B: batch, S: sequence, P: past });
         if (!isKnown(bound)) throw new Error(`input ${name} has an unbound dim`);
@@ -38,7 +40,7 @@ export function randomFeeds(inputs: readonly FeedSpec[], size: FeedSize): Map<st
       for (let i = 0; i < data.length; i++) {
         if (role.kind === 'positions') data[i] = past + (i % last);
         else if (role.kind === 'mask') data[i] = 1;
-        else if (role.kind === 'tokens') data[i] = randomBelow(random, vocabulary);
+        else if (role.kind === 'tokens') data[i] = randomBelow(random, below);
         else data[i] = isFloat(dtype) ? normal() : randomBelow(random, 2);
       }
       return [name, tensor(dtype, dims, data)];

@@ -5,6 +5,8 @@ const words = (text: string): readonly string[] => text.split(/\s+/).filter((wor
 /** `least-most`: kinds. Operands before `least` must be given. `*` = any number. */
 const COUNTS: Readonly<Record<string, readonly string[]>> = {
   '0-0': words('Constant'),
+  // Trip count and condition may both be left out.
+  '0-*': words('Loop'),
   '1-1':
     words(`Abs Acos Acosh ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BitwiseNot Cast Ceil Celu ConstantOfShape Cos Cosh
     DepthToSpace DynamicQuantizeLinear Elu Erf Exp EyeLike Flatten Floor Gelu GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish
@@ -25,7 +27,6 @@ const COUNTS: Readonly<Record<string, readonly string[]>> = {
   '2-3': words(`Conv DequantizeLinear Gemm LayerNormalization QuantizeLinear com.microsoft.DequantizeLinear
     com.microsoft.FusedGemm com.microsoft.QuantizeLinear`),
   '2-4': words('ConvInteger MatMulInteger'),
-  '2-*': words('Loop'),
   '3-3': words('GroupNormalization InstanceNormalization OneHot Range Scatter ScatterElements ScatterND Where'),
   '3-4': words(
     'RotaryEmbedding TensorScatter com.microsoft.GatherBlockQuantized com.microsoft.SkipSimplifiedLayerNormalization',

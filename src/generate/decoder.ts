@@ -163,7 +163,8 @@ function partsOf({ inputs, outputs }: DecoderInterface): Parts {
   return { inputs, caches, logits };
 }
 
-function checkRoom({ context }: DecoderInterface, held: number, more: number): void {
+/** @throws Diagnosed `run/context` when `more` tokens do not fit beside those that are `held` */
+export function checkRoom({ context }: Pick<Decoder, 'context'>, held: number, more: number): void {
   if (held + more > context)
     fail({
       code: 'run/context',

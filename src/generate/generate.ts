@@ -75,12 +75,7 @@ export async function speculate(
     const drafts = await propose(drafter, ids.all, wanted, sampling, guess);
     const pending = ids.all.slice(reviewer.length);
     const logits = await reviewer.extend([...pending, ...drafts.map(({ id }) => id)]);
-    if (drafts.length > 0 && drafts[0].q.length !== logits.width)
-      fail({
-        code: 'run/draft',
-        message: `the drafter has ${drafts[0].q.length} words, the reviewer ${logits.width}`,
-        notes: ['both must be trained with one vocabulary'],
-      });
+    if (drafts.length > 0 && drafts[0].q.length !== logits.width) refuseVocabularies(drafts[0].q.length, logits.width);
     rounds++;
     drafted += drafts.length;
     for (let i = 0; i <= drafts.length && !ids.stopped; i++) {
@@ -101,6 +96,14 @@ export async function speculate(
   }
   return { ...ids.result(), drafting: { rounds, drafted, accepted } };
 }
+
+/** @throws Diagnosed `run/draft` */
+export const refuseVocabularies = (drafter: number, reviewer: number): never =>
+  fail({
+    code: 'run/draft',
+    message: `the drafter has ${drafter} words, the reviewer ${reviewer}`,
+    notes: ['both must be trained with one vocabulary'],
+  });
 
 interface Draft {
   readonly id: number;
@@ -147,7 +150,11 @@ class Sequence {
 
   constructor(options: GenerateOptions, context: number) {
     if (options.prompt.length === 0)
-      fail({ code: 'run/prompt', message: 'the prompt is empty, and no token begins a sequence' });
+      fail({
+        code: 'run/prompt',
+        message: 'the prompt is empty, and no token begins a sequence',
+        notes: ['give text with --prompt or --file, or token ids with --ids'],
+      });
     this.options = options;
     this.context = context;
     this.all = [...options.prompt];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
 import { openTokenizer } from '../tokenizer/open.ts';
 import type { TextStream, Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Decoder } from './decoder.ts';
+import { checkRoom, type Decoder } from './decoder.ts';
 import { type Drafting, generate, type Generated, type GenerateOptions, speculate } from './generate.ts';
 import type { Sampling } from './sampling.ts';
 
@@ -78,6 +78,8 @@ export async function continuePrompt(
   const { decoder, drafter, draftTokens, tokenizer } = participants;
   const { stream, now, signal } = surroundings;
   const ids = promptIds(participants, args);
+  // Before anything is shown.
+  for (const each of [decoder, ...(drafter === undefined ? [] : [drafter])]) checkRoom(each, 0, ids.length);
   const promptText = args.prompt ?? tokenizer?.decode(ids) ?? null;
   const out = tokenizer === undefined ? idStream() : tokenizer.stream();
   for (const id of ids) out.push(id);

@@ -29,7 +29,7 @@ export async function continueText(model: Model, folder: string, options: Option
   const context = placed?.context ?? Number.POSITIVE_INFINITY;
   const decoder = decoderOf(model, mode, { inputs, outputs, context });
   const words = outputs.find(({ role, shape }) => role.kind !== 'present' && shape.length >= 2)?.shape.at(-1);
-  const vocabulary = typeof words === 'number' ? words : (model.vocabulary ?? undefined);
+  const vocabulary = typeof words === 'number' ? words : inputs.find(({ role }) => role.kind === 'tokens')?.below;
   const tokenizer = tokenizerFor(options.tokenizer, folder, vocabulary, (d) => diagnostics.push(d));
   const result = await continuePrompt(
     {

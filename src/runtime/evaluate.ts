@@ -52,8 +52,7 @@ const SMALLEST_VOCABULARY = 2;
 
 /** @throws Diagnosed when a file cannot be read, or its tensors are not the model's inputs. */
 export function inputsOf(model: Model, { input, seed, tokens }: EvaluateOptions): Tensors {
-  const vocabulary = model.vocabulary ?? SMALLEST_VOCABULARY;
-  const size = { batch: 1, sequence: tokens, past: 0, vocabulary, seed };
+  const size = { batch: 1, sequence: tokens, past: 0, vocabulary: SMALLEST_VOCABULARY, seed };
   const specs = feedSpecs(model);
   const inputs = Object.fromEntries(input === undefined ? randomFeeds(specs, size) : readFeeds(input, specs).feeds);
   checkInputs(model, inputs);

@@ -16,14 +16,14 @@ export interface ModelIo {
   readonly type: string;
   /** What it means to whoever feeds it. */
   readonly role: IoRole;
+  /** Ids are below it: rows of the table that they index. */
+  readonly below?: number;
 }
 
 export interface Model<I extends Tensors = Tensors, O extends Tensors = Tensors> {
   readonly name: string;
   readonly inputs: readonly ModelIo[];
   readonly outputs: readonly ModelIo[];
-  /** Token ids are below this; null where the graph does not tell. */
-  readonly vocabulary: number | null;
   /** The graph, op by op. A method, so that a model of certain inputs is a model. */
   reference(inputs: I): O;
   /** The plan, core by core; absent where nothing was placed. */
@@ -32,7 +32,7 @@ export interface Model<I extends Tensors = Tensors, O extends Tensors = Tensors>
 
 /** Inputs or outputs with their types read. */
 export const ioSpecs = (list: readonly ModelIo[]): FeedSpec[] =>
-  list.map(({ name, type, role }) => ({ name, role, ...parseType(type) }));
+  list.map(({ type, ...rest }) => ({ ...rest, ...parseType(type) }));
 
 /** The model's inputs, as what makes and checks feeds wants them. */
 export const feedSpecs = (model: Model): FeedSpec[] => ioSpecs(model.inputs);

@@ -15,7 +15,6 @@ const made = (
   name: 'made',
   inputs: Object.entries(inputs).map(([name, type]) => ({ name, type, role: { kind: 'plain' } })),
   outputs: outputs.map((name) => ({ name, type: '', role: { kind: 'plain' } })),
-  vocabulary: null,
   reference,
 });
 

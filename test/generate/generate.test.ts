@@ -149,6 +149,19 @@ describe('texts', () => {
     );
     expect({ text, ids, shown: shown.join('') }).toEqual({ text: null, ids: [120, 121], shown: '5 6 120 121' });
   });
+  test('a prompt that does not fit is refused before anything is shown', async () => {
+    const shown: string[] = [];
+    const around = { stream: (piece: string) => void shown.push(piece), now: () => 0 };
+    const given = { ids: [1, 2, 3, 4], maxTokens: 2, sampling: GREEDY, seed: 0, stop: [] };
+    const [small, large] = [3, 9].map((context) => fakeDecoder(() => [1, 0], context));
+    await expect(continuePrompt({ decoder: small, draftTokens: 1 }, given, around)).rejects.toThrow(
+      '4 tokens exceed the context of 3',
+    );
+    await expect(continuePrompt({ decoder: large, drafter: small, draftTokens: 1 }, given, around)).rejects.toThrow(
+      '4 tokens exceed the context of 3',
+    );
+    expect(shown).toEqual([]);
+  });
   test('ids beyond the vocabulary, and a prompt without a tokenizer, are refused', async () => {
     await expect(say('', { ids: [256] })).rejects.toThrow("token 256 is not in the model's vocabulary of 256");
     const none = continuePrompt({ decoder: saying('', 2), draftTokens: 1 }, ARGS, { stream: () => {}, now: () => 0 });

@@ -1,5 +1,6 @@
 /** Real models: drafting changes no token, and `wafc run` as a process, interrupted and whole. */
 import { spawn } from 'node:child_process';
+import { cpSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -103,6 +104,15 @@ describe('wafc run', () => {
     expect(err).toMatch(
       /\npredicted {2}[\d.,]+ tokens\/s at 0.875 GHz, .* on mesh-64x64, calibrated estimate; no wafer was used\n/,
     );
+  });
+
+  test('the model of another plan is refused', async () => {
+    const mixed = plan('mixed');
+    cpSync(plan('decoder'), mixed, { recursive: true });
+    cpSync(join(plan('reviewer'), 'model.onnx'), join(mixed, 'model.onnx'));
+    const { code, out, err } = await run([mixed, '--prompt', 'x']);
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toContain('is not the model of the plan: input past_key_values.0.key: f32[1,2,P,16] in the plan');
   });
 
   test('a drafter, in one JSON document', async () => {

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { FeedSpec } from '../../src/exec/feeds-for.ts';
+import { type FeedSpec, randomFeeds } from '../../src/exec/feeds-for.ts';
 import { readFeeds } from '../../src/exec/read-feeds.ts';
 import { addDims, sym } from '../../src/ir/dim.ts';
 import { writeNpy } from '../../src/tensor/npy.ts';
@@ -94,4 +94,17 @@ test.each([
 });
 test('more files than inputs', () => {
   expect(() => readFeeds([at('case')], PLAIN.slice(0, 1))).toThrow('input_1.pb: the model has 1 inputs');
+});
+
+test('random ids are below the rows of their own table', () => {
+  const specs: readonly FeedSpec[] = [
+    { name: 'ids', dtype: 'i64', shape: [B, S], role: { kind: 'tokens' }, below: 500 },
+    { name: 'types', dtype: 'i64', shape: [B, S], role: { kind: 'tokens' }, below: 2 },
+    { name: 'others', dtype: 'i64', shape: [B, S], role: { kind: 'tokens' } },
+  ];
+  const feeds = randomFeeds(specs, { batch: 2, sequence: 200, past: 0, vocabulary: 7, seed: 1 });
+  const highest = specs.map(({ name }) => Math.max(...(feeds.get(name)?.data ?? [])));
+  expect(highest[0]).toBeGreaterThan(400);
+  expect(highest[0]).toBeLessThan(500);
+  expect(highest.slice(1)).toEqual([1, 6]);
 });

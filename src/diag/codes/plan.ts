@@ -32,6 +32,11 @@ export const PLAN_CODES: CodeTable = {
     why: 'A plan is a folder with a plan.json in it.',
     fix: 'Give the folder that `wafc compile -o` wrote.',
   },
+  'plan/other-model': {
+    title: 'the model beside the plan is another one',
+    why: 'Inputs and outputs of model.onnx are not those that plan.json names: files of two plans were mixed.',
+    fix: 'Keep the files of a plan together, or compile again.',
+  },
   'plan/truncated': {
     title: 'weights.bin ends too early',
     why: 'A tile that plan.json names lies beyond the end of weights.bin.',
