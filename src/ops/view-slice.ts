@@ -60,6 +60,9 @@ function inferCuts(context: InferContext, rank: number): readonly (Cut<Dim> | { 
       : knownValues(context, 3)
     : attrs.ints('axes', allAxes);
   const steps = fromInputs && context.inputs[4] !== undefined ? knownValues(context, 4) : allAxes.map(() => 1);
+  for (const [i, list] of [starts, ends, axes, steps].entries())
+    if (list !== undefined && list.length !== count)
+      context.mismatch({ input: fromInputs ? i + 1 : 0, expected: `${count} of each list`, found: `${list.length}` });
   if (axes === undefined) return null;
   return axes.map((given, i) => {
     const axis = normalAxis(given, rank, context);

@@ -200,6 +200,15 @@ export const STRUCTURE_CASES: Cases = {
       mismatch('Unsqueeze', 'an input', 'none', 'input 1'),
     ],
     [
+      'lists of different lengths',
+      {
+        inputs: [f32('x', 'n', 3)],
+        initializers: [tensor('starts', 'i64', [2], [0, 0]), tensor('ends', 'i64', [1], [1])],
+        nodes: [node('Slice', ['x', 'starts', 'ends'], ['y'])],
+      },
+      mismatch('Slice', '2 of each list', '1', 'input 2 (ends: i64[1])'),
+    ],
+    [
       'more dims than any tensor has',
       { inputs: [f32('x', 2, 3), i64('s', 2 ** 40)], nodes: [node('Reshape', ['x', 's'], ['y'])] },
       mismatch('Reshape', 'a list of at most 1024 dims', '1099511627776', 'input 1 (s: i64[1099511627776])'),
