@@ -2,15 +2,16 @@
  * expand-fused: onnxruntime's fused ops become the plain ops they stand for.
  *
  * Before  com.microsoft norms, embeddings, activations, products and attention, as its optimizer and its model
- *         builder write them; RotaryEmbedding of ai.onnx with position ids.
+ *         builder write them; RotaryEmbedding of ai.onnx with position ids; Einsum of two operands.
  * After   Add, MatMul, Gelu, LayerNormalization, RMSNormalization, RotaryEmbedding and Attention of ai.onnx, so that a
  *         fused export lowers to the graph of the plain one.
  * Skips   forms without a plain spelling (sinks, quantized caches, scores as outputs): a remark names each.
  */
-import type { Op } from '../../src/ir/graph.ts';
-import type { OpId } from '../../src/ir/ids.ts';
+import type { Graph, Op } from '../../src/ir/graph.ts';
+import type { OpId, ValueId } from '../../src/ir/ids.ts';
 import { inferTypes } from '../../src/frontend/infer.ts';
 import { groupQuery, multiHead, packedAttention, rotary, rotaryByPosition } from '../../src/match/fused/attention.ts';
+import { einsum, productOf } from '../../src/match/fused/einsum.ts';
 import { Expansion, NotExpanded } from '../../src/match/fused/expansion.ts';
 import {
   embedNorm,
@@ -39,10 +40,16 @@ export const EXPANDED: Readonly<Record<string, (x: Expansion) => void>> = {
   'com.microsoft.GroupQueryAttention': groupQuery,
   'com.microsoft.RotaryEmbedding': rotary,
   RotaryEmbedding: rotaryByPosition,
+  Einsum: einsum,
 };
 
-/** One of the plain ops that this pass makes. */
-const isPlain = ({ kind, inputs }: Op): boolean => kind === 'RotaryEmbedding' && (inputs[3] ?? null) === null;
+/** What is left as it is: the plain rotation that this pass makes, and sums that are no product (angles of the host, most often). */
+function isPlain(graph: Graph, op: Op): boolean {
+  if (op.kind === 'RotaryEmbedding') return (op.inputs[3] ?? null) === null;
+  if (op.kind !== 'Einsum') return false;
+  const ranks = op.inputs.map((v) => graph.types[v as ValueId].shape.length);
+  return productOf(op, ranks) === undefined;
+}
 
 export default definePass({
   name: 'expand-fused',
@@ -55,7 +62,7 @@ export default definePass({
   run(program, { edit: begin, count, report }) {
     const { graph } = program;
     const fused = graph.ops.flatMap((op, at) =>
-      Object.hasOwn(EXPANDED, op.kind) && !isPlain(op) ? [{ op, at: at as OpId }] : [],
+      Object.hasOwn(EXPANDED, op.kind) && !isPlain(graph, op) ? [{ op, at: at as OpId }] : [],
     );
     if (fused.length === 0) return program;
     const edit = begin(graph);

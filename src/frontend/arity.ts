@@ -44,15 +44,28 @@ const COUNTS: Readonly<Record<string, readonly string[]>> = {
 export interface Arity {
   readonly least: number;
   readonly most: number;
+  /** Operands after optional ones that must be given all the same. */
+  readonly also?: readonly number[];
 }
 
-const ARITIES: ReadonlyMap<string, Arity> = new Map(
-  Object.entries(COUNTS).flatMap(([range, kinds]) => {
+/** Ops with such operands. */
+const SCATTERED: Readonly<Record<string, Arity>> = {
+  'com.microsoft.Attention': { least: 2, most: 7 },
+  'com.microsoft.EmbedLayerNormalization': { least: 1, most: 9, also: [2, 3, 5, 6] },
+  'com.microsoft.GroupQueryAttention': { least: 1, most: 16, also: [5, 6] },
+  'com.microsoft.MoE': { least: 3, most: 8, also: [4] },
+  'com.microsoft.MultiHeadAttention': { least: 1, most: 10 },
+  'com.microsoft.QMoE': { least: 4, most: 15, also: [5, 6] },
+};
+
+const ARITIES: ReadonlyMap<string, Arity> = new Map([
+  ...Object.entries(SCATTERED),
+  ...Object.entries(COUNTS).flatMap(([range, kinds]) => {
     const [least, most] = range.split('-');
     const arity = { least: Number(least), most: most === '*' ? Number.POSITIVE_INFINITY : Number(most) };
     return kinds.map((kind): [string, Arity] => [kind, arity]);
   }),
-);
+]);
 
 /** Operands that were attributes once: since which opset how many must be given. */
 const BECAME_INPUTS: Readonly<Record<string, { readonly since: number; readonly least: number }>> = {

@@ -100,7 +100,7 @@ const classesOf = table();
 
 /** Reports, by `mismatch`, the first operand that is missing, of an element type or at a place that the op does not have. */
 export function checkOperands(op: Op, types: readonly TensorType[], mismatch: InferContext['mismatch']): void {
-  const { least, most } = arityOf(op.kind, op.version) ?? { least: 0, most: Number.POSITIVE_INFINITY };
+  const { least, most, also = [] } = arityOf(op.kind, op.version) ?? { least: 0, most: Number.POSITIVE_INFINITY };
   const inputs = (n: number): string => `${n} input${n === 1 ? '' : 's'}`;
   if (op.inputs.length > most)
     mismatch({
@@ -108,7 +108,7 @@ export function checkOperands(op: Op, types: readonly TensorType[], mismatch: In
       expected: `${least < most ? 'at most ' : ''}${inputs(most)}`,
       found: `${op.inputs.length}`,
     });
-  for (let input = 0; input < least; input++)
+  for (const input of [...new Array(least).keys(), ...also])
     if ((op.inputs[input] ?? null) === null) mismatch({ input, expected: 'an input', found: 'none' });
   const classes = classesOf.get(op.kind) ?? [];
   for (const [input, v] of op.inputs.entries()) {

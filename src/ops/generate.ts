@@ -6,7 +6,7 @@ import { dtypeOfCode } from '../onnx/dtype-codes.ts';
 import { readConstant } from '../tensor/read.ts';
 import { allocate, fromNumbers, sizeOf, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
 import { type AttrReader, defineOp, type InferContext, type Inferred, type RunContext } from './op.ts';
-import { knownDims } from './support/axes.ts';
+import { knownDims, printShape } from './support/axes.ts';
 import { stored } from './support/elementwise.ts';
 import { unsupported } from './support/fault.ts';
 import { lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
@@ -97,6 +97,8 @@ const constantOfShape = defineOp({
     if (rank === undefined)
       context.mismatch({ input: 0, expected: 'a shape of known length', found: 'a symbolic one' });
     const dims = context.valueOf(0) ?? Array.from({ length: rank }, () => context.fresh('filled'));
+    if (dims.some((d) => isKnown(d) && d < 0))
+      context.mismatch({ input: 0, expected: 'dims of at least 0', found: printShape(dims) });
     const types: TensorType[] = [{ dtype: fill.dtype, shape: dims }];
     const known = knownDims(dims);
     if (known === undefined || !isInteger(fill.dtype) || sizeOf(known) > MOST_VALUES) return { types };

@@ -200,6 +200,26 @@ export const STRUCTURE_CASES: Cases = {
       mismatch('Unsqueeze', 'an input', 'none', 'input 1'),
     ],
     [
+      'an operand after optional ones that is missing',
+      {
+        inputs: [i64('ids', 2, 3), f32('x', 2, 3)],
+        nodes: [node('EmbedLayerNormalization', ['ids', '', 'x'], ['y'], {}, { domain: 'com.microsoft' })],
+        model: { opsets: importsWith('com.microsoft') },
+      },
+      {
+        ...mismatch('com.microsoft.EmbedLayerNormalization', 'an input', 'none', 'input 3'),
+        node: 'the EmbedLayerNormalization',
+      },
+    ],
+    [
+      'a shape below 0',
+      {
+        initializers: [tensor('s', 'i64', [2], [2, -3])],
+        nodes: [node('ConstantOfShape', ['s'], ['y'])],
+      },
+      mismatch('ConstantOfShape', 'dims of at least 0', '[2,-3]', 'input 0 (s: i64[2])'),
+    ],
+    [
       'lists of different lengths',
       {
         inputs: [f32('x', 'n', 3)],
