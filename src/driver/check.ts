@@ -29,6 +29,13 @@ export function check(args: CheckArguments, effects: Effects): Answer {
     diagnostics.push(...checkCoverage(plan, args.plan, openPlanModel(plan, model).weightOf));
   }
   effects.progress.clear();
+  const isPlaced = !diagnostics.some(({ code }) => /^verify\/[PF]\d/.test(code));
+  const reasons: Readonly<Record<string, string | null>> = {
+    coverage: skipped,
+    // Routes are walked over regions that hold.
+    routing: isPlaced ? null : 'regions or SRAM maps do not hold',
+    schedule: isPlaced ? null : 'regions or SRAM maps do not hold',
+  };
   const result: CheckResult = {
     schema: 'wafc.check/1',
     plan: plan.model.sha256,
@@ -37,8 +44,8 @@ export function check(args: CheckArguments, effects: Effects): Answer {
     families: RULES.filter(({ name }) => name !== 'graph').map(({ name, rules }) => ({
       name,
       rules,
-      checked: name !== 'coverage' || skipped === null,
-      ...(name === 'coverage' && skipped !== null ? { reason: skipped } : {}),
+      checked: (reasons[name] ?? null) === null,
+      ...((reasons[name] ?? null) === null ? {} : { reason: reasons[name] ?? '' }),
       faults: diagnostics.filter(({ code }) => Object.hasOwn(rules, code.replace(/^verify\//, ''))),
     })),
   };

@@ -38,6 +38,7 @@ import { verifyGraph } from '../verify/graph.ts';
 import { verifyPlacement } from '../verify/placement.ts';
 import { valuesOf } from '../verify/routed.ts';
 import { verifyRouting } from '../verify/routing.ts';
+import { verifyTime } from '../verify/time.ts';
 import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
 import { chooseFormats } from './auto-formats.ts';
@@ -371,6 +372,10 @@ const VERIFIERS: readonly ((program: Program) => readonly Fault[])[] = [
   (p) =>
     hasFacts(p, ['stages', 'mapping', 'placement', 'routing'])
       ? verifyRouting({ ...p, values: valuesOf(p) }).map(asFault)
+      : [],
+  (p) =>
+    hasFacts(p, ['stages', 'mapping', 'placement', 'routing', 'schedule'])
+      ? verifyTime({ ...p, values: valuesOf(p) }).map(asFault)
       : [],
 ];
 

@@ -89,7 +89,7 @@ export function drawBus(bus: Bus, way: readonly Cell[], grid: RouteGrid, canTurn
     senders: sendersOf(line.senders),
     hops,
     depth: relays.length === 0 ? 1 : line.senders.length,
-    sharing: 1,
+    sharing: line.senders.length,
   };
 }
 

@@ -85,7 +85,7 @@ function drawAll(program: Routable, canTurn: boolean): DrawnCrossing[] {
 
 function transportOf({ from, to, values }: Crossing, drawn: Drawn, flows: readonly number[]): Transport {
   const { algorithm, senders, hops, depth } = drawn;
-  const sum = (key: 'wavelets' | 'partWavelets'): number => values.reduce((n, v) => n + v[key], 0);
+  const part = values.reduce((n, v) => n + v.partWavelets, 0);
   return {
     kind: from === null ? 'input' : to === null ? 'output' : 'send',
     from,
@@ -94,7 +94,7 @@ function transportOf({ from, to, values }: Crossing, drawn: Drawn, flows: readon
     algorithm,
     flows,
     senders,
-    wavelets: algorithm === 'lanes' || algorithm === 'columns' ? sum('partWavelets') * drawn.sharing : sum('wavelets'),
+    wavelets: part * drawn.sharing,
     hops,
     depth,
   };

@@ -11,9 +11,8 @@ export interface Carried {
   readonly name: string;
   /** Axes that cut it over the region: each part is on the cores that differ along the others. */
   readonly axes: readonly MeshAxis[];
-  /** Of the fullest part, and of all of them. */
+  /** Of the fullest part; of all of it, where it comes from the host. */
   readonly partWavelets: number;
-  readonly wavelets: number;
 }
 
 /** Values that leave region `from` (null: the host) together for the regions `to` (null: the host). */
@@ -31,9 +30,17 @@ export function crossingsOf(program: Routable): Crossing[] {
   const home = new Map<number, number>();
   for (const [r, region] of placement.regions.entries()) for (const s of region.stages) home.set(s, r);
   const programOf = (stage: Stage): RegionProgram => mapping.programs[stage.template];
-  const carried = (stage: Stage, v: ValueId, t: T): Carried => {
+  /** The parts that cores hold, or all of it, from the host. */
+  const carried = (stage: Stage, v: ValueId, t: T, fromHost = false): Carried => {
     const { tensors, shape } = programOf(stage);
-    return carry(graph.names[v], tensors[t], shape, target.waveletBytes);
+    const { layout } = tensors[t];
+    const whole = { dims: layout.dims.map(() => []), partial: null };
+    const bytes = wireBytes({ ...tensors[t], layout: fromHost ? whole : layout }, shape);
+    return {
+      name: graph.names[v],
+      axes: axesOf(tensors[t]),
+      partWavelets: Math.ceil(bytes / target.waveletBytes),
+    };
   };
   const maker = new Map<ValueId, { readonly stage: Stage; readonly at: number; readonly region: number }>();
   for (const [s, stage] of stages.stages.entries())
@@ -51,7 +58,7 @@ export function crossingsOf(program: Routable): Crossing[] {
       if (input === null) continue;
       const made = maker.get(v);
       if (made === undefined) {
-        const known = fromHost.get(v) ?? { value: carried(stage, v, input.tensor), regions: new Set() };
+        const known = fromHost.get(v) ?? { value: carried(stage, v, input.tensor, true), regions: new Set() };
         fromHost.set(v, known);
         known.regions.add(to);
         continue;
@@ -89,9 +96,3 @@ export function crossingsOf(program: Routable): Crossing[] {
 
 /** Axes that cut any dim of a tensor. */
 const axesOf = ({ layout }: ProgramTensor): MeshAxis[] => layout.dims.flat();
-
-function carry(name: string, tensor: ProgramTensor, shape: RegionProgram['shape'], waveletBytes: number): Carried {
-  const whole = { ...tensor, layout: { dims: tensor.shape.map(() => []), partial: null } };
-  const wavelets = (t: ProgramTensor): number => Math.ceil(wireBytes(t, shape) / waveletBytes);
-  return { name, axes: axesOf(tensor), partWavelets: wavelets(tensor), wavelets: wavelets(whole) };
-}

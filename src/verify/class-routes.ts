@@ -59,7 +59,8 @@ function verifyPhases(region: RegionProgram, phases: readonly Phase[], target: T
       if (!ALGORITHMS[op.op].includes(phase.algorithm)) found.push(`${what} cannot be done by ${phase.algorithm}`);
       else if (phase.flows.length !== flowCount(phase.algorithm))
         found.push(`${what}: ${phase.algorithm} has ${flowCount(phase.algorithm)} flows, found ${phase.flows.length}`);
-      if (phase.algorithm.endsWith('two-phase') && !(Number.isInteger(phase.group) && phase.group >= 1))
+      const isGrouped = phase.algorithm.endsWith('two-phase');
+      if (isGrouped ? !(Number.isInteger(phase.group) && phase.group >= 1) : phase.group !== 0)
         found.push(`${what}: groups of ${phase.group} cores`);
       if (phase.wavelets !== payload) found.push(`${what}: ${payload} wavelets a core, found ${phase.wavelets}`);
       const parties = partiesOf(lineCores(phase.axis, region.shape));

@@ -5,6 +5,7 @@ import { bytesFor } from '../ir/types.ts';
 import { type Box, boxOf, shared, volume } from './core-parts.ts';
 import { type Core, localOf, type Owners } from './fabric-owners.ts';
 import type { RoutedProgram } from './routed.ts';
+import { mostElements } from './tile-sizes.ts';
 
 export interface Carried {
   readonly program: RoutedProgram;
@@ -23,14 +24,17 @@ function tensorOf(value: string, region: number, which: 'inputs' | 'outputs', { 
   });
 }
 
-/** The senders hold every element of what they send, and the transport says how many wavelets that are. */
+/**
+ * The senders hold every element of what they send, and the transport says how many wavelets that are over its busiest
+ * link: the fullest part of each value, once for every sender that shares the link.
+ */
 export function verifyHeld(transport: Transport, context: Carried, from: number, senders: readonly Core[]): string[] {
   const { program, owners } = context;
   const { target, mapping, stages, placement } = program;
   const local = localOf(owners, from);
   const { shape } = mapping.programs[stages.stages[placement.regions[from].stages[0]].template];
   const found: string[] = [];
-  const bytesByRow = new Map<number, number>();
+  let part = 0;
   for (const value of transport.values) {
     const [tensor] = tensorOf(value, from, 'outputs', context);
     if (tensor === undefined) {
@@ -42,20 +46,29 @@ export function verifyHeld(transport: Transport, context: Carried, from: number,
     for (const core of senders) {
       const box = boxOf(tensor, shape, ...local(core));
       boxes.set(box.join(), box);
-      bytesByRow.set(core.y, (bytesByRow.get(core.y) ?? 0) + bytesFor(tensor.dtype, volume(box)));
     }
     const held = [...boxes.values()].reduce((n, box) => n + volume(box), 0);
     const all = tensor.shape.reduce((n, extent) => n * extent, 1);
     if (held !== all) found.push(`its senders hold ${held} of ${all} elements of ${value}`);
+    part += Math.ceil(wireBytes(tensor, mostElements(tensor, shape)) / target.waveletBytes);
   }
-  const bytes = [...bytesByRow.values()];
-  const busiest =
-    transport.algorithm === 'lanes' || transport.algorithm === 'columns'
-      ? Math.max(...bytes)
-      : bytes.reduce((a, b) => a + b, 0);
-  if (transport.wavelets * target.waveletBytes < busiest)
-    found.push(`${busiest} bytes cross its busiest link, stated ${transport.wavelets} wavelets`);
+  const { algorithm } = transport;
+  const sharing = { lanes: mostAlike(senders, 'y'), columns: mostAlike(senders, 'x'), tree: 1 };
+  const wavelets = part * (algorithm === 'bus' || algorithm === 'relay-bus' ? senders.length : sharing[algorithm]);
+  if (transport.wavelets !== wavelets)
+    found.push(`${wavelets} wavelets cross its busiest link, stated ${transport.wavelets}`);
   return found;
+}
+
+/** Bytes on links: an element travels as 16 bits, or as 32. */
+export const wireBytes = ({ dtype }: Pick<ProgramTensor, 'dtype'>, elements: number): number =>
+  elements * (bytesFor(dtype, 1) === 4 ? 4 : 2);
+
+/** Most cores in one row, or in one column. */
+function mostAlike(cores: readonly Core[], key: 'x' | 'y'): number {
+  const counts = new Map<number, number>();
+  for (const core of cores) counts.set(core[key], (counts.get(core[key]) ?? 0) + 1);
+  return [...counts.values()].reduce((a, b) => Math.max(a, b), 0);
 }
 
 /** What arrives in a row of a region (row `arrives` of the fabric for a sender) is all that the cores of the row read. */

@@ -1,5 +1,5 @@
 /**
- * A plan on paper: placement and fit from plan.json, and weights.bin against its digests.
+ * A plan on paper: stages, placement, fit, routes and schedule from plan.json, and weights.bin against its digests.
  *
  * W1: weights.bin is there, unless the plan was made without weights
  * W2: it has the length that the plan states
@@ -16,7 +16,9 @@ import type { Blob, Plan } from '../plan/types.ts';
 import { verifyFit } from './fit.ts';
 import type { RoutedProgram } from './routed.ts';
 import { verifyRouting } from './routing.ts';
+import { verifyLinks } from './links.ts';
 import { verifyPlacement } from './placement.ts';
+import { verifyTime } from './time.ts';
 
 /** Bytes of weights.bin in memory at once. */
 const CHUNK_BYTES = 8 * 2 ** 20;
@@ -31,8 +33,8 @@ export function checkPlan(plan: Plan, folder: string, { hashes }: PlanCheckOptio
   const facts = factsOf(plan);
   const placed = [...verifyPlacement(facts), ...verifyFit(facts)];
   // Routes are walked over regions that hold.
-  const routed = placed.length === 0 ? verifyRouting(facts) : [];
-  return [...placed, ...routed, ...verifyFile(plan, join(folder, 'weights.bin'), hashes)];
+  const routed = placed.length === 0 ? [...verifyRouting(facts), ...verifyTime(facts)] : [];
+  return [...verifyLinks(plan), ...placed, ...routed, ...verifyFile(plan, join(folder, 'weights.bin'), hashes)];
 }
 
 type Facts = RoutedProgram & { readonly memory: Memory };

@@ -11,7 +11,7 @@
  * R6: every value goes to all cores of every region that reads it, or to the host, whole, and nowhere else
  * R7: a core binds a queue that the target has where a route meets its ramp, and none elsewhere
  * R8: at any time a core has one route for a color and one color for a queue, those that are needed then
- * R9: the schedule gives every op and send the cycles that its busiest link needs, and those of writing routes
+ * R9: the schedule gives every collective the cycles that its busiest link needs, and those of writing routes
  * R10: no cycle of links waits for itself
  * R11: routers of defects, and those that a region passes over, only pass on, one way a color, if they may at all
  */

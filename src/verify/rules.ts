@@ -25,6 +25,15 @@ export const RULES: readonly RuleFamily[] = [
     },
   },
   {
+    name: 'stages',
+    rules: {
+      S1: 'what a stage or the host reads is given by the caller or made before, by the host or by an earlier stage',
+      S2: 'every value is made once, and every output of the model is made',
+      S3: 'a stage reads values of the type and shape in which an earlier one makes them',
+      S4: 'a cache takes in the past of the layer, and of the keys or values, whose present it gives',
+    },
+  },
+  {
     name: 'placement',
     rules: {
       P1: 'a region is a rectangle of whole cores inside the fabric, columns and rows that it skips included',
@@ -61,9 +70,19 @@ export const RULES: readonly RuleFamily[] = [
       R6: 'every value goes to all cores of every region that reads it, or to the host, whole, and nowhere else',
       R7: 'a core binds a queue that the target has where a route meets its ramp, and none elsewhere',
       R8: 'at any time a core has one route for a color and one color for a queue, those that are needed then',
-      R9: 'the schedule gives every op and send the cycles that its busiest link needs, and those of writing routes',
+      R9: 'the schedule gives every collective the cycles that its busiest link needs, and those of writing routes',
       R10: 'no cycle of links waits for itself',
       R11: 'routers of defects, and those that a region passes over, only pass on, one way a color, if they may at all',
+    },
+  },
+  {
+    name: 'schedule',
+    rules: {
+      T1: 'the ops of a template run in order, one when the other ends, from cycle 0 on',
+      T2: 'nothing takes less than its bound, or than its routes take; beside that every send takes the same',
+      T3: 'the cycles of a step are those of the ops of all stages, of all sends and of the host; its bound likewise',
+      T4: 'sends are those of the routes, in order; collectives are by the algorithms of their phases',
+      T5: "the host's bytes are those of the values that it gives and takes",
     },
   },
   {

@@ -1,13 +1,13 @@
 /**
  * Rule R6 of routing.ts: what crosses the fabric between regions and at its edges, recomputed from stages, programs,
- * regions and target. Also R8 where transports meet each other and the classes of regions, and R9 of transports.
+ * regions and target. Where they meet is in meeting.ts.
  */
 import type { Diagnostic } from '../diag/diagnostic.ts';
 import type { Span, Transport } from '../ir/routing.ts';
 import { type Core, type Owners, ownersOf } from './fabric-owners.ts';
 import { FlowTrace, type Reached, Stray } from './fabric-trace.ts';
 import { verifyMeeting } from './meeting.ts';
-import { type Carried, verifyHeld, verifyLanes } from './payload.ts';
+import { type Carried, verifyHeld, verifyLanes, wireBytes } from './payload.ts';
 import { brokenRoute, type RoutedProgram } from './routed.ts';
 import { FlowGrid, spanEnd, spanFault, spanHas } from './spans.ts';
 
@@ -16,7 +16,7 @@ export function verifyTransports(program: RoutedProgram): Diagnostic[] {
   const { routing, target } = program;
   const owners = ownersOf(program);
   const grid = new FlowGrid(routing.flows, target.width, target.height);
-  const found = [...verifyCarried(program), ...verifyMeeting(program, grid, owners)];
+  const found = [...verifyCarried(program), ...verifyOrder(program), ...verifyMeeting(program, grid, owners)];
   const traces = new Map<number, FlowTrace>();
   const traceOf = (flow: number): FlowTrace => {
     const known = traces.get(flow) ?? new FlowTrace(grid, flow, target);
@@ -37,7 +37,6 @@ export function verifyTransports(program: RoutedProgram): Diagnostic[] {
       found.push(brokenRoute('R6', `${name}: ${error.message}`));
     }
   }
-  found.push(...verifySends(program));
   if (found.length > 0) return found;
   for (const [f, { runs }] of routing.flows.entries()) {
     const routes = runs.reduce((n, run) => n + sizeOf(run.columns) * sizeOf(run.rows) * run.routes.length, 0);
@@ -46,18 +45,6 @@ export function verifyTransports(program: RoutedProgram): Diagnostic[] {
       found.push(brokenRoute('R6', `flow ${f} of transports has ${routes} routes, of which messages take ${taken}`));
   }
   return found;
-}
-
-/** R9: a send takes at least a cycle for each wavelet over its busiest link. */
-function verifySends({ routing, schedule }: RoutedProgram): Diagnostic[] {
-  if (schedule === undefined) return [];
-  return routing.transports.flatMap(({ from, to, wavelets, values }) =>
-    schedule.sends
-      .filter((send) => send.from === from && to?.includes(send.to) === true && send.cycles < wavelets)
-      .map(({ cycles }) =>
-        brokenRoute('R9', `${values.join(', ')} from region ${from}: ${cycles} cycles for ${wavelets} wavelets`),
-      ),
-  );
 }
 
 const sizeOf = (span: Span): number => {
@@ -98,6 +85,28 @@ function verifyCarried({ values, stages, placement, routing }: RoutedProgram): D
   return found;
 }
 
+/** Transports go in the order of the list: a region sends when all has come that its stages read up to then. */
+function verifyOrder({ values, placement, routing }: RoutedProgram): Diagnostic[] {
+  const found: Diagnostic[] = [];
+  const come = placement.regions.map(() => new Set<string>());
+  for (const [i, { from, to, values: names }] of routing.transports.entries()) {
+    for (const value of names) {
+      const stages = from === null ? [] : (placement.regions[from]?.stages ?? []);
+      const maker = stages.findIndex((s) => values.stages[s].outputs.includes(value));
+      const own = new Set<string | null>();
+      for (const s of stages.slice(0, maker + 1)) {
+        const { inputs, outputs } = values.stages[s];
+        const missing = inputs.find((name) => name !== null && !own.has(name) && !come[from ?? 0].has(name));
+        if (missing !== undefined)
+          found.push(brokenRoute('R6', `transport ${i} has ${value} leave region ${from} before ${missing} comes`));
+        for (const name of outputs) own.add(name);
+      }
+    }
+    for (const region of to ?? []) for (const value of names) come[region]?.add(value);
+  }
+  return found;
+}
+
 interface Context extends Carried {
   traceOf(flow: number): FlowTrace;
 }
@@ -127,16 +136,20 @@ function verifyOne(transport: Transport, context: Context): string[] {
     const end = program.routing.flows[last].runs.length === 0 ? undefined : lastOf(order, last, program);
     if (end === undefined) return [...found, `no end of the line of senders sends on flow ${last}`];
     const line = end === 0 ? order : [...order].reverse();
-    let hops = 0;
+    let relayed = 0;
     for (const [d, core] of line.entries()) {
       if (d === 0) continue;
       const next = line[d - 1];
       const one = traceOf(flows[d % 2]).send(core.x, core.y, (x, y) => x === next.x && y === next.y);
       if (one.cores !== 1 || one.exits > 0) found.push(`core (${core.x},${core.y}) does not reach the next one`);
-      hops = Math.max(hops, one.hops);
+      relayed += one.hops;
     }
     const result = traceOf(last).send(line[0].x, line[0].y, allowed);
-    return [...found, ...verifyReached(result, transport, all)];
+    return [
+      ...found,
+      ...verifyReached(result, transport, all),
+      ...verifyWay(transport, relayed + result.hops, line.length),
+    ];
   }
   if (algorithm === 'columns') return [...found, ...verifyColumns(transport, context, from, sending)];
   let hops = 0;
@@ -151,7 +164,7 @@ function verifyOne(transport: Transport, context: Context): string[] {
     found.push(...verifyReached(reached, transport, algorithm === 'lanes' ? row : all));
     if (found.length > 0) return found;
   }
-  if (hops > transport.hops) found.push(`its longest way has ${hops} links, stated ${transport.hops}`);
+  found.push(...verifyWay(transport, hops, 1));
   if (algorithm === 'lanes' && to !== null) found.push(...verifyLanes(transport, context, from, sending));
   return found;
 }
@@ -179,7 +192,13 @@ function verifyColumns(transport: Transport, context: Context, from: number, sen
     hops = Math.max(hops, down.hops + along.hops);
   }
   const found = verifyLanes(transport, context, from, sending, arrives);
-  return hops > transport.hops ? [...found, `its longest way has ${hops} links, stated ${transport.hops}`] : found;
+  return [...found, ...verifyWay(transport, hops, 2)];
+}
+
+/** What the transport says of its longest way. */
+function verifyWay(transport: Transport, hops: number, depth: number): string[] {
+  if (transport.hops !== hops) return [`its longest way has ${hops} links, stated ${transport.hops}`];
+  return transport.depth === depth ? [] : [`${depth} cores pass it on, stated ${transport.depth}`];
 }
 
 function verifyReached({ cores, exits }: Reached, { kind }: Transport, all: number): string[] {
@@ -211,14 +230,34 @@ function verifyTree(transport: Transport, { program, traceOf }: Context, { allow
   if (doors.length !== 1) return [`the host can enter flow ${flow} at ${doors.length} places`];
   const [{ x, y, from }] = doors;
   const reached = traceOf(flow).enter(x, y, from, allowed);
-  const found = verifyReached(reached, transport, all);
-  if (reached.hops > transport.hops) found.push(`its longest way has ${reached.hops} links, stated ${transport.hops}`);
-  return found;
+  return [
+    ...verifyReached(reached, transport, all),
+    // From the host to the first router is a link, too.
+    ...verifyWay(transport, reached.hops + 1, 1),
+    ...verifyGiven(transport, program),
+  ];
+}
+
+/** The host sends all of every value. */
+function verifyGiven(transport: Transport, program: RoutedProgram): string[] {
+  const { target, stages, values, mapping } = program;
+  let wavelets = 0;
+  for (const value of transport.values) {
+    const s = values.stages.findIndex(({ inputs }) => inputs.includes(value));
+    if (s < 0) return [`nobody reads ${value}`];
+    const { tensors, inputs } = mapping.programs[stages.stages[s].template];
+    const tensor = tensors[inputs[values.stages[s].inputs.indexOf(value)]?.tensor ?? -1];
+    if (tensor === undefined) return [`nobody reads ${value}`];
+    const elements = tensor.shape.reduce((n, extent) => n * extent, 1);
+    wavelets += Math.ceil(wireBytes(tensor, elements) / target.waveletBytes);
+  }
+  return transport.wavelets === wavelets ? [] : [`${wavelets} wavelets from the host, stated ${transport.wavelets}`];
 }
 
 /** Cores that send, all of region `from`; or what is wrong with them. */
 function sendersOf({ senders }: Transport, { at }: Owners, from: number): Core[] | string {
   const found: Core[] = [];
+  const known = new Set<number>();
   for (const { columns, rows } of senders) {
     const fault = spanFault(columns, 2 ** 15) ?? spanFault(rows, 2 ** 15);
     if (fault !== undefined) return fault;
@@ -226,6 +265,8 @@ function sendersOf({ senders }: Transport, { at }: Owners, from: number): Core[]
       for (let x = columns[0]; spanHas(rows, y) && x <= spanEnd(columns); x++) {
         if (!spanHas(columns, x)) continue;
         if (at(x, y) !== from) return `core (${x},${y}) sends, which is not in region ${from}`;
+        if (known.has(y * 2 ** 15 + x)) return `core (${x},${y}) sends twice`;
+        known.add(y * 2 ** 15 + x);
         found.push({ x, y });
       }
   }
