@@ -12,7 +12,12 @@ const KNOWN_SYMBOLS: ReadonlySet<string> = new Set(['B', 'S', 'P']);
 
 /** Adds to `found` what is wrong with stages, regions, schedule, memory and blobs. The programs hold. */
 export function checkTables(plan: Plan, found: Findings): void {
-  for (const [i, stage] of plan.stages.entries()) checkStage(stage, i, plan, found);
+  const names = new Set<string>();
+  const listed = plan.regions.map((region) => new Set(region.stages));
+  for (const [i, stage] of plan.stages.entries()) {
+    checkStage(stage, i, { plan, names, listed }, found);
+    names.add(stage.name);
+  }
   checkRegions(plan, found);
   checkRouting(plan, found);
   checkSchedule(plan, found);
@@ -20,14 +25,20 @@ export function checkTables(plan: Plan, found: Findings): void {
   checkInputs(plan.inputs, found);
 }
 
-function checkStage(stage: PlanStage, i: number, { templates, regions, stages }: Plan, found: Findings): void {
+interface Seen {
+  readonly plan: Plan;
+  /** Of the stages before. */
+  readonly names: ReadonlySet<string>;
+  /** By region: the stages that it lists. */
+  readonly listed: readonly ReadonlySet<number>[];
+}
+
+function checkStage(stage: PlanStage, i: number, { plan, names, listed }: Seen, found: Findings): void {
+  const { templates } = plan;
   const path = `/stages/${i}`;
-  if (stages.findIndex(({ name }) => name === stage.name) !== i)
+  if (names.has(stage.name))
     found.add('plan/range', `${path}/name`, `expected a name of its own, found ${show(stage.name)} again`);
-  if (
-    found.index(`${path}/region`, stage.region, regions.length, 'regions') &&
-    !regions[stage.region].stages.includes(i)
-  )
+  if (found.index(`${path}/region`, stage.region, listed.length, 'regions') && !listed[stage.region].has(i))
     found.add('plan/index', `${path}/region`, `expected the region that lists stage ${i}, found ${stage.region}`);
   if (!found.index(`${path}/template`, stage.template, templates.length, 'templates')) return;
   const { program } = templates[stage.template];
@@ -49,6 +60,16 @@ function checkStage(stage: PlanStage, i: number, { templates, regions, stages }:
 function checkRegions({ regions, stages, memory }: Plan, found: Findings): void {
   for (const [r, region] of regions.entries())
     for (const [k, s] of region.stages.entries()) found.index(`/regions/${r}/stages/${k}`, s, stages.length, 'stages');
+  for (const [r, region] of regions.entries())
+    for (const key of ['skippedColumns', 'skippedRows'] as const) {
+      const at = region[key]?.findIndex((n, i, list) => i > 0 && n <= list[i - 1]) ?? -1;
+      if (at > 0)
+        found.add(
+          'plan/range',
+          `/regions/${r}/${key}/${at}`,
+          `expected more than the one before, found ${region[key]?.[at]}`,
+        );
+    }
   found.count('/memory', memory.length, regions.length, 'the regions');
   for (const [m, { buffers }] of memory.entries())
     for (const [b, { live }] of buffers.entries())

@@ -35,6 +35,9 @@ export function verifyFit(program: FittedProgram): Diagnostic[] {
   ]);
 }
 
+/** Overlaps that are told; one mostly means many. */
+const MOST_TOLD = 20;
+
 const broken = (rule: string, message: string): Diagnostic => ({ code: `verify/${rule}`, severity: 'error', message });
 const range = (b: Buffer): string => `${b.offset}..${b.offset + b.bytes}`;
 
@@ -69,6 +72,7 @@ function verifyOverlaps(buffers: readonly Buffer[], group: number): Diagnostic[]
         found.push(
           broken('F2', `group ${group}: ${a.name} at ${range(a)} and ${b.name} at ${range(b)} are live together`),
         );
+      if (found.length === MOST_TOLD) return found;
     }
   return found;
 }

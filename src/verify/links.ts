@@ -1,7 +1,7 @@
 /**
  * How stages and the host hang together, by the names of values; shares no code with what cuts the graph.
  *
- * S1: what a stage or the host reads is given by the caller or made before, by the host or by an earlier stage
+ * S1: what a stage or the host reads is given by the caller or made before, by the host or by an earlier stage; each once
  * S2: every value is made once, and every output of the model is made
  * S3: a stage reads values of the type and shape in which an earlier one makes them
  * S4: a cache takes in the past of the layer, and of the keys or values, whose present it gives
@@ -34,6 +34,7 @@ export function verifyLinks({ inputs, outputs, host, stages, templates }: Plan):
   for (const stage of stages) {
     const who = `stage ${stage.name}`;
     const { program } = templates[stage.template];
+    if (new Set(stage.inputs).size < stage.inputs.length) found.push(broken('S1', `${who} reads a value twice`));
     for (const [i, name] of stage.inputs.entries()) {
       read(name, who);
       const [is, wants] = [made.get(name), program.tensors[program.inputs[i]?.tensor ?? -1]];

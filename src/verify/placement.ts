@@ -22,7 +22,7 @@ export type PlacedProgram = Pick<
 export function verifyPlacement(program: PlacedProgram): Diagnostic[] {
   return [
     ...verifyRectangles(program),
-    ...verifyDisjoint(program.placement.regions),
+    ...verifyDisjoint(program),
     ...verifyStages(program),
     ...verifyShapes(program),
     ...verifyGroups(program),
@@ -74,40 +74,58 @@ function verifyRectangles({ target, placement }: Pick<PlacedProgram, 'target' | 
       if (left <= right && top <= bottom) {
         const shared = { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
         found.push(broken('P3', `region ${i} covers cores that must not be used`, cores(shared)));
+        // One is enough for a region: a plan for another machine has thousands.
+        break;
       }
     }
   }
   return found;
 }
 
+/** Findings of one kind that are told; one overlap mostly means many. */
+const MOST_TOLD = 20;
+
 interface Shared {
   /** Positions in the list, the smaller one first. */
   readonly pair: readonly [number, number];
-  readonly cores: Omit<Region, 'stages'>;
+  /** The first core that both have. */
+  readonly x: number;
+  readonly y: number;
 }
 
-/** Rectangles by first row: one can only meet those that start before it ends. */
-function sharedCores(rects: readonly Omit<Region, 'stages'>[]): Shared[] {
-  const found: Shared[] = [];
-  const order = [...rects.keys()].sort((a, b) => rects[a].y - rects[b].y || a - b);
-  for (const [at, i] of order.entries()) {
-    const a = rects[i];
-    for (let k = at + 1; k < order.length && rects[order[k]].y < a.y + a.height; k++) {
-      const b = rects[order[k]];
-      if (b.y + b.height <= a.y || a.x >= b.x + b.width || b.x >= a.x + a.width) continue;
-      const [x, y] = [Math.max(a.x, b.x), Math.max(a.y, b.y)];
-      const width = Math.min(a.x + a.width, b.x + b.width) - x;
-      const height = Math.min(a.y + a.height, b.y + b.height) - y;
-      found.push({ pair: [Math.min(i, order[k]), Math.max(i, order[k])], cores: { x, y, width, height } });
-    }
+/** Rectangles put on the fabric one by one; of each, the first core that is taken. Those outside are P1's. */
+function* sharedCores(
+  rects: Iterable<Omit<Region, 'stages'>>,
+  { width, height }: PlacedProgram['target'],
+): Generator<Shared> {
+  const owner = new Int32Array(width * height);
+  let i = 0;
+  for (const rect of rects) {
+    i++;
+    if (![rect.x, rect.y, rect.width, rect.height].every(Number.isInteger)) continue;
+    if (rect.x < 0 || rect.y < 0 || rect.x + rect.width > width || rect.y + rect.height > height) continue;
+    const taken = firstTaken(rect, owner, width);
+    if (taken >= 0) yield { pair: [owner[taken] - 1, i - 1], x: taken % width, y: Math.floor(taken / width) };
+    else
+      for (let y = rect.y; y < rect.y + rect.height; y++)
+        owner.fill(i, y * width + rect.x, y * width + rect.x + rect.width);
+  }
+}
+
+function firstTaken(rect: Omit<Region, 'stages'>, owner: Int32Array, width: number): number {
+  for (let y = rect.y; y < rect.y + rect.height; y++)
+    for (let at = y * width + rect.x; at < y * width + rect.x + rect.width; at++) if (owner[at] !== 0) return at;
+  return -1;
+}
+
+function verifyDisjoint({ target, placement: { regions } }: PlacedProgram): Diagnostic[] {
+  const found: Diagnostic[] = [];
+  for (const { pair, x, y } of sharedCores(regions.map(boxOf), target)) {
+    found.push(broken('P2', `regions ${pair[0]} and ${pair[1]} share cores`, `core (${x},${y})`));
+    if (found.length === MOST_TOLD) break;
   }
   return found;
 }
-
-const verifyDisjoint = (regions: readonly Region[]): Diagnostic[] =>
-  sharedCores(regions.map(boxOf)).map(({ pair, cores: shared }) =>
-    broken('P2', `regions ${pair[0]} and ${pair[1]} share cores`, cores(shared)),
-  );
 
 function verifyStages({ stages, placement }: PlacedProgram): Diagnostic[] {
   const found: Diagnostic[] = [];
@@ -149,16 +167,31 @@ function verifyGroups({ mapping, placement }: PlacedProgram): Diagnostic[] {
 
 /** One finding a replica is enough: what is wrong with one of its regions is wrong with its offset. */
 function verifyReplicas({ target, placement: { regions, replicas = [] } }: PlacedProgram): Diagnostic[] {
-  const copies = replicas.map(({ x, y }) => regions.map((r) => ({ ...r, x: r.x + x, y: r.y + y })));
-  const outside = copies.flatMap((copy, k) =>
-    verifyRectangles({ target, placement: { regions: copy } })
-      .slice(0, 1)
-      .map(({ message, where }) => broken('P7', `replica ${k}: ${message}`, where)),
-  );
-  const copyOf = (rect: number): number => Math.floor(rect / regions.length);
-  const together = sharedCores([regions, ...copies].flat()).find(({ pair }) => copyOf(pair[0]) !== copyOf(pair[1]));
-  if (together === undefined) return outside;
-  const named = (copy: number): string => (copy === 0 ? 'the first copy' : `replica ${copy - 1}`);
-  const [a, b] = together.pair.map((rect) => named(copyOf(rect)));
-  return [...outside, broken('P7', `${a} and ${b} share cores`, cores(together.cores))];
+  const found: Diagnostic[] = [];
+  const copyOf = ({ x, y }: { readonly x: number; readonly y: number }): Region[] =>
+    regions.map((r) => ({
+      ...r,
+      x: r.x + x,
+      y: r.y + y,
+      ...(r.skippedColumns === undefined ? {} : { skippedColumns: r.skippedColumns.map((c) => c + x) }),
+      ...(r.skippedRows === undefined ? {} : { skippedRows: r.skippedRows.map((c) => c + y) }),
+    }));
+  for (const [k, offset] of replicas.entries()) {
+    const [first] = verifyRectangles({ target, placement: { regions: copyOf(offset) } });
+    if (first !== undefined) found.push(broken('P7', `replica ${k}: ${first.message}`, first.where));
+    if (found.length === MOST_TOLD) return found;
+  }
+  function* all(): Generator<Omit<Region, 'stages'>> {
+    for (const offset of [{ x: 0, y: 0 }, ...replicas]) yield* copyOf(offset).map(boxOf);
+  }
+  const named = (rect: number): string => {
+    const copy = Math.floor(rect / regions.length);
+    return copy === 0 ? 'the first copy' : `replica ${copy - 1}`;
+  };
+  for (const { pair, x, y } of sharedCores(all(), target)) {
+    const [a, b] = pair.map(named);
+    if (a === b) continue;
+    return [...found, broken('P7', `${a} and ${b} share cores`, `core (${x},${y})`)];
+  }
+  return found;
 }

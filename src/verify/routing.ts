@@ -5,7 +5,7 @@
  *
  * R1: the runs of a flow are sets of cores inside its rectangle that share no core
  * R2: a route receives from one port and sends to others; colors and switch positions are those that the target has
- * R3: every template is in one class, those of a region in the same; a class has phases for each of its templates
+ * R3: every template is in one class, those of a region in the same; a class has phases for each, and no other flows
  * R4: every collective between cores has its phases, in order, by an algorithm that does it; no other phase is there
  * R5: along every line of a phase each message reaches exactly its receivers, and no router of its flows is idle
  * R6: every value goes to all cores of every region that reads it, or to the host, whole, and nowhere else
@@ -20,7 +20,7 @@ import type { Flow } from '../ir/routing.ts';
 import type { Target } from '../ir/target.ts';
 import { verifyClass } from './class-routes.ts';
 import { brokenRoute, type RoutedProgram } from './routed.ts';
-import { FlowGrid, spanFault } from './spans.ts';
+import { FlowGrid, spanFault, spanSize } from './spans.ts';
 import { verifyTransports } from './transports.ts';
 
 /** Everything that is wrong with the routes; empty when they hold. */
@@ -76,6 +76,12 @@ function verifyFlows(flows: readonly Flow[], { width, height, target, what }: Re
     }
   }
   if (found.length > 0) return found;
+  for (const [f, { runs }] of flows.entries()) {
+    const cores = runs.reduce((n, run) => n + spanSize(run.columns) * spanSize(run.rows), 0);
+    if (cores > width * height)
+      found.push(brokenRoute('R1', `flow ${f} of ${what} has runs of ${cores} cores, of ${width * height}`));
+  }
+  if (found.length > 0) return found;
   const grid = new FlowGrid(flows, width, height);
   for (const f of flows.keys()) {
     const core = grid.overlap(f);
@@ -119,6 +125,9 @@ function verifyClasses({ mapping, stages, routing }: RoutedProgram): Diagnostic[
     for (const phase of phases.flat())
       for (const f of [...phase.flows.filter((id) => id !== -1), ...phase.loads])
         if (flows[f] === undefined) found.push(brokenRoute('R3', `class ${k}: there is no flow ${f}`));
+    const used = new Set(phases.flat().flatMap((phase) => phase.flows));
+    const idle = [...flows.keys()].find((f) => !used.has(f));
+    if (idle !== undefined) found.push(brokenRoute('R3', `class ${k}: flow ${idle} is in no phase`));
   }
   for (const t of mapping.programs.keys())
     if (!classOf.has(t)) found.push(brokenRoute('R3', `template ${stages.templates[t]?.name ?? t} is in no class`));

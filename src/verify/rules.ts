@@ -27,7 +27,7 @@ export const RULES: readonly RuleFamily[] = [
   {
     name: 'stages',
     rules: {
-      S1: 'what a stage or the host reads is given by the caller or made before, by the host or by an earlier stage',
+      S1: 'what a stage or the host reads is given by the caller or made before, by the host or by an earlier stage; each once',
       S2: 'every value is made once, and every output of the model is made',
       S3: 'a stage reads values of the type and shape in which an earlier one makes them',
       S4: 'a cache takes in the past of the layer, and of the keys or values, whose present it gives',
@@ -64,7 +64,7 @@ export const RULES: readonly RuleFamily[] = [
     rules: {
       R1: 'the runs of a flow are sets of cores inside its rectangle that share no core',
       R2: 'a route receives from one port and sends to others; colors and switch positions are those that the target has',
-      R3: 'every template is in one class, those of a region in the same; a class has phases for each of its templates',
+      R3: 'every template is in one class, those of a region in the same; a class has phases for each, and no other flows',
       R4: 'every collective between cores has its phases, in order, by an algorithm that does it; no other phase is there',
       R5: 'along every line of a phase each message reaches exactly its receivers, and no router of its flows is idle',
       R6: 'every value goes to all cores of every region that reads it, or to the host, whole, and nowhere else',

@@ -43,27 +43,49 @@ export interface Classes {
 }
 
 export function classesOf(spans: readonly Span[], size: number): Classes {
-  const distinct = [...new Map(spans.map((span) => [span.join(), span])).values()];
-  let of = new Int32Array(size);
-  let first = size > 0 ? [0] : [];
-  for (const span of distinct) {
-    // Each class falls into the part inside the span and the part outside.
-    const ids = new Map<number, number>();
-    const next = new Int32Array(size);
-    const firstNext: number[] = [];
-    for (let i = 0; i < size; i++) {
-      const key = of[i] * 2 + (spanHas(span, i) ? 1 : 0);
-      let id = ids.get(key);
+  const distinct = new Map(spans.map((span) => [span.join(), span]));
+  const of = new Int32Array(size);
+  let count = 1;
+  for (const span of distinct.values()) {
+    // Of each class, what is inside the span becomes a class of its own.
+    const split = new Map<number, number>();
+    for (const n of numbersOf(span)) {
+      let id = split.get(of[n]);
       if (id === undefined) {
-        id = ids.size;
-        ids.set(key, id);
-        firstNext.push(i);
+        id = count++;
+        split.set(of[n], id);
       }
-      next[i] = id;
+      of[n] = id;
     }
-    [of, first] = [next, firstNext];
+  }
+  const ids = new Map<number, number>();
+  const first: number[] = [];
+  for (let n = 0; n < size; n++) {
+    let id = ids.get(of[n]);
+    if (id === undefined) {
+      id = first.push(n) - 1;
+      ids.set(of[n], id);
+    }
+    of[n] = id;
   }
   return { of, first };
+}
+
+/** The numbers of a span that is one, ascending. */
+function* numbersOf(span: Span, pairs = span.length - 1): Generator<number> {
+  if (pairs === 0) {
+    yield span[0];
+    return;
+  }
+  const [count, period] = [span[pairs - 1], span[pairs]];
+  for (let k = 0; k < count; k++) for (const n of numbersOf(span, pairs - 2)) yield n + k * period;
+}
+
+/** How many numbers a span has. */
+export function spanSize(span: Span): number {
+  let size = 1;
+  for (let i = 1; i < span.length; i += 2) size *= span[i];
+  return size;
 }
 
 /** Which run of each flow a core is in, over a rectangle. */
@@ -72,7 +94,7 @@ export class FlowGrid {
   readonly columns: Classes;
   readonly rows: Classes;
   /** By flow, then row class x column class: position among the flow's runs, -1 = none, -2 = several (a fault). */
-  private readonly cells: readonly Int16Array[];
+  private readonly cells: readonly Int32Array[];
 
   constructor(flows: readonly Flow[], width: number, height: number) {
     this.flows = flows;
@@ -85,17 +107,15 @@ export class FlowGrid {
       runs.map((run) => run.rows),
       height,
     );
+    const across = this.columns.first.length;
     this.cells = flows.map((flow) => {
-      const cells = new Int16Array(this.columns.first.length * this.rows.first.length).fill(-1);
+      const cells = new Int32Array(across * this.rows.first.length).fill(-1);
       for (const [i, run] of flow.runs.entries()) {
-        const columns = [...this.columns.first.keys()].filter((c) => spanHas(run.columns, this.columns.first[c]));
-        for (const [r, row] of this.rows.first.entries()) {
-          if (!spanHas(run.rows, row)) continue;
-          for (const c of columns) {
-            const at = r * this.columns.first.length + c;
-            cells[at] = cells[at] === -1 ? i : -2;
-          }
-        }
+        const own = new Set<number>();
+        for (const c of numbersOf(run.columns)) own.add(this.columns.of[c]);
+        const down = new Set<number>();
+        for (const r of numbersOf(run.rows)) down.add(this.rows.of[r]);
+        for (const r of down) for (const c of own) cells[r * across + c] = cells[r * across + c] === -1 ? i : -2;
       }
       return cells;
     });

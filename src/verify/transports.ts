@@ -3,13 +3,14 @@
  * regions and target. Where they meet is in meeting.ts.
  */
 import type { Diagnostic } from '../diag/diagnostic.ts';
-import type { Span, Transport } from '../ir/routing.ts';
+import type { Transport } from '../ir/routing.ts';
+import type { Target } from '../ir/target.ts';
 import { type Core, type Owners, ownersOf } from './fabric-owners.ts';
 import { FlowTrace, type Reached, Stray } from './fabric-trace.ts';
 import { verifyMeeting } from './meeting.ts';
 import { type Carried, verifyHeld, verifyLanes, wireBytes } from './payload.ts';
 import { brokenRoute, type RoutedProgram } from './routed.ts';
-import { FlowGrid, spanEnd, spanFault, spanHas } from './spans.ts';
+import { FlowGrid, spanEnd, spanFault, spanHas, spanSize } from './spans.ts';
 
 /** Everything that is wrong with the transports of a program whose flows are flows. */
 export function verifyTransports(program: RoutedProgram): Diagnostic[] {
@@ -39,19 +40,13 @@ export function verifyTransports(program: RoutedProgram): Diagnostic[] {
   }
   if (found.length > 0) return found;
   for (const [f, { runs }] of routing.flows.entries()) {
-    const routes = runs.reduce((n, run) => n + sizeOf(run.columns) * sizeOf(run.rows) * run.routes.length, 0);
+    const routes = runs.reduce((n, run) => n + spanSize(run.columns) * spanSize(run.rows) * run.routes.length, 0);
     const taken = traces.get(f)?.taken ?? 0;
     if (taken !== routes)
       found.push(brokenRoute('R6', `flow ${f} of transports has ${routes} routes, of which messages take ${taken}`));
   }
   return found;
 }
-
-const sizeOf = (span: Span): number => {
-  let size = 1;
-  for (let i = 1; i < span.length; i += 2) size *= span[i];
-  return size;
-};
 
 /** What has to be carried: values by `from > to`, host as `host`. */
 function verifyCarried({ values, stages, placement, routing }: RoutedProgram): Diagnostic[] {
@@ -126,7 +121,7 @@ function verifyOne(transport: Transport, context: Context): string[] {
   const allowed = (x: number, y: number): boolean => goals.has(owners.at(x, y));
   const all = [...goals].reduce((n, r) => n + owners.regions[r].columns.length * owners.regions[r].rows.length, 0);
   if (from === null) return verifyTree(transport, context, { allowed, all });
-  const sending = sendersOf(transport, owners, from);
+  const sending = sendersOf(transport, owners, from, program.target);
   if (typeof sending === 'string') return [sending];
   const found = verifyHeld(transport, context, from, sending);
   const last = flows.at(-1) ?? -1;
@@ -255,18 +250,18 @@ function verifyGiven(transport: Transport, program: RoutedProgram): string[] {
 }
 
 /** Cores that send, all of region `from`; or what is wrong with them. */
-function sendersOf({ senders }: Transport, { at }: Owners, from: number): Core[] | string {
+function sendersOf({ senders }: Transport, { at }: Owners, from: number, target: Target): Core[] | string {
   const found: Core[] = [];
   const known = new Set<number>();
   for (const { columns, rows } of senders) {
-    const fault = spanFault(columns, 2 ** 15) ?? spanFault(rows, 2 ** 15);
+    const fault = spanFault(columns, target.width) ?? spanFault(rows, target.height);
     if (fault !== undefined) return fault;
     for (let y = rows[0]; y <= spanEnd(rows); y++)
       for (let x = columns[0]; spanHas(rows, y) && x <= spanEnd(columns); x++) {
         if (!spanHas(columns, x)) continue;
         if (at(x, y) !== from) return `core (${x},${y}) sends, which is not in region ${from}`;
-        if (known.has(y * 2 ** 15 + x)) return `core (${x},${y}) sends twice`;
-        known.add(y * 2 ** 15 + x);
+        if (known.has(y * target.width + x)) return `core (${x},${y}) sends twice`;
+        known.add(y * target.width + x);
         found.push({ x, y });
       }
   }

@@ -77,7 +77,7 @@ const kept = (start: number, count: number, skipped: readonly number[] = []): nu
 };
 
 function describe(plan: Plan): string {
-  const { target, regions, routing, stages, templates, schedule } = plan;
+  const { target, regions, stages, templates, schedule } = plan;
   const { width, height } = target;
   const owner = new Map<number, string>();
   const claim = (x: number, y: number, who: string): void => {
@@ -114,7 +114,6 @@ function describe(plan: Plan): string {
   const lines = [
     ...stages.map((s) => `stage ${s.template} ${s.region}: ${s.inputs} -> ${s.outputs}`),
     ...regions.map((r, i) => `region ${i}: ${r.stages}`),
-    `classes ${JSON.stringify(routing.classes.map((c) => c.templates))}`,
     // Predicted cycles are what the plan says of itself; which of the bounds is the largest is a remark.
     JSON.stringify(schedule, (key, value) => (key === 'boundBy' ? undefined : value)),
     ...machine.transports(),
@@ -324,17 +323,33 @@ class Machine {
     return found.sort();
   }
 
-  /** What every transport brings to whom. */
+  /** What every transport brings to whom. Which goes first tells only what must have come before. */
   transports(): string[] {
+    const { routing, regions, stages } = this.plan;
     const used = this.flows.map(() => new Set<string>());
-    const lines = this.plan.routing.transports.flatMap((t) => {
+    const come = regions.map(() => new Set<string>());
+    const lines = routing.transports.map((t) => {
       const { kind, from, to, values, algorithm, wavelets, hops, depth } = t;
-      return [
-        `${kind} ${from} ${to} ${values} ${algorithm} ${wavelets} ${hops} ${depth}`,
-        ...this.carry(t, used).sort(),
-      ];
+      for (const value of from === null ? [] : values) {
+        const own = [...come[from ?? 0]];
+        for (const s of regions[from ?? 0].stages) {
+          const inputs = stages[s].inputs.filter((_, i) => this.reads(s, i));
+          if (inputs.some((name) => !own.includes(name))) throw new Broken(`${value} leaves too early`);
+          own.push(...stages[s].outputs);
+          if (stages[s].outputs.includes(value)) break;
+        }
+      }
+      for (const r of to ?? []) for (const value of values) come[r].add(value);
+      const head = `${kind} ${from} ${to === null ? 'host' : [...to].sort((a, b) => a - b)} ${values} ${algorithm} ${wavelets} ${hops} ${depth}`;
+      return [head, ...this.carry(t, used).sort()].join('\n');
     });
-    return lines;
+    return lines.sort();
+  }
+
+  /** Whether an input comes over the fabric; the ends of caches stay where they are. */
+  private reads(s: number, input: number): boolean {
+    const { stages, templates } = this.plan;
+    return templates[stages[s].template].program.inputs[input] !== null;
   }
 
   private carry(t: Transport, used: readonly Set<string>[]): string[] {

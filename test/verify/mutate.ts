@@ -56,8 +56,10 @@ export function mutateAnywhere(plan: Draft, random: Random): string {
   };
   const ways: [string, () => void][] = [];
   if (others.length > 0) ways.push(['as another', () => put(structuredClone(pick(others, random).value))]);
-  // Two figures of a schedule that change at once leave their sum as it is.
-  if (others.length > 0 && !(table === 'schedule' && typeof slot.value === 'number'))
+  // Two figures of a schedule that change at once leave their sum as it is; two values of the host that change places, of
+  // one type, are a question for the executors.
+  const isTwo = (table === 'schedule' && typeof slot.value === 'number') || path === 'stages inputs';
+  if (others.length > 0 && !isTwo)
     ways.push([
       'exchanged',
       () => {
