@@ -113,6 +113,9 @@ function describe(plan: Plan): string {
   const machine = new Machine(plan, grounds, isDead);
   const lines = [
     ...stages.map((s) => `stage ${s.template} ${s.region}: ${s.inputs} -> ${s.outputs}`),
+    // Which bytes are whose: what the tiles of a blob are follows from its place and its layout.
+    ...stages.map((s) => s.weights.map((b) => `${b.offset} ${b.bytes} ${b.dtype}[${b.shape}]`).join()),
+    ...templates.map(({ program }) => JSON.stringify(program.weights.map((t) => program.tensors[t].layout))),
     ...regions.map((r, i) => `region ${i}: ${r.stages}`),
     // Predicted cycles are what the plan says of itself; which of the bounds is the largest is a remark.
     JSON.stringify(schedule, (key, value) => (key === 'boundBy' ? undefined : value)),
