@@ -16,6 +16,7 @@ import type { Blob, Plan } from '../plan/types.ts';
 import { verifyFit } from './fit.ts';
 import type { RoutedProgram } from './routed.ts';
 import { verifyRouting } from './routing.ts';
+import { verifyLayouts } from './layouts.ts';
 import { verifyLinks } from './links.ts';
 import { verifyPlacement } from './placement.ts';
 import { verifyTime } from './time.ts';
@@ -34,7 +35,13 @@ export function checkPlan(plan: Plan, folder: string, { hashes }: PlanCheckOptio
   const placed = [...verifyPlacement(facts), ...verifyFit(facts)];
   // Routes are walked over regions that hold.
   const routed = placed.length === 0 ? [...verifyRouting(facts), ...verifyTime(facts)] : [];
-  return [...verifyLinks(plan), ...placed, ...routed, ...verifyFile(plan, join(folder, 'weights.bin'), hashes)];
+  return [
+    ...verifyLinks(plan),
+    ...verifyLayouts(plan.templates),
+    ...placed,
+    ...routed,
+    ...verifyFile(plan, join(folder, 'weights.bin'), hashes),
+  ];
 }
 
 type Facts = RoutedProgram & { readonly memory: Memory };

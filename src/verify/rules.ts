@@ -34,6 +34,14 @@ export const RULES: readonly RuleFamily[] = [
     },
   },
   {
+    name: 'layouts',
+    rules: {
+      D1: 'a product meets rows of its weight where the activation is, leaves columns where the weight has them, and owes the sum',
+      D2: 'operands of ops that work element by element, and their result, are cut alike; gains and biases as the features',
+      D3: 'a collective pays what is owed over its axes, gathers or scatters over them, and leaves all else where it is',
+    },
+  },
+  {
     name: 'placement',
     rules: {
       P1: 'a region is a rectangle of whole cores inside the fabric, columns and rows that it skips included',

@@ -9,6 +9,7 @@ import { compile, type CompileOptions, type Report, verify } from '../../src/ind
 import type { OnnxGraph, OnnxNode } from '../../src/onnx/model.ts';
 import { openModel } from '../../src/onnx/reader.ts';
 import { writeModel } from '../../src/onnx/writer.ts';
+import { loadTarget } from '../../src/target/load.ts';
 import { readNpy } from '../../src/tensor/npy.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { type Random, randomBelow, randomStream } from '../../src/util/rng.ts';
@@ -63,7 +64,13 @@ export async function compiled(options: CompileOptions): Promise<Report> {
     exitCode: 0,
     errors: [],
   });
-  return answer.json() as Report;
+  const report = answer.json() as Report;
+  const { colors, queues } = loadTarget(options.target);
+  const { routing } = report;
+  expect(routing?.colorsMax).toBeLessThanOrEqual(colors.usable.length);
+  expect(routing?.inputQueuesMax).toBeLessThanOrEqual(queues.input);
+  expect(routing?.outputQueuesMax).toBeLessThanOrEqual(queues.output);
+  return report;
 }
 
 /** `wafc verify`: passes, has compared something, and is within what the issue asks of f32. */

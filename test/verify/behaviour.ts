@@ -115,7 +115,7 @@ function describe(plan: Plan): string {
     ...stages.map((s) => `stage ${s.template} ${s.region}: ${s.inputs} -> ${s.outputs}`),
     // Which bytes are whose: what the tiles of a blob are follows from its place and its layout.
     ...stages.map((s) => s.weights.map((b) => `${b.offset} ${b.bytes} ${b.dtype}[${b.shape}]`).join()),
-    ...templates.map(({ program }) => JSON.stringify(program.weights.map((t) => program.tensors[t].layout))),
+    ...templates.map(({ program }) => program.weights.map((t) => tilesOf(program.tensors[t], program.shape)).join()),
     ...regions.map((r, i) => `region ${i}: ${r.stages}`),
     // Predicted cycles are what the plan says of itself; which of the bounds is the largest is a remark.
     JSON.stringify(schedule, (key, value) => (key === 'boundBy' ? undefined : value)),
@@ -455,6 +455,13 @@ interface Start {
   readonly used?: Set<string>;
   run(x: number, y: number): RouteRun | undefined;
   core(x: number, y: number): Core;
+}
+
+/** How a weight is cut: an axis of one core cuts nothing. */
+function tilesOf({ layout }: ProgramTensor, { width, height, groups }: RegionShape): string {
+  const sizes = { y: height, xo: groups, xi: width / groups };
+  const dims = layout.dims.map((axes) => axes.filter((axis) => sizes[axis] > 1).join('.'));
+  return `[${dims}] ${JSON.stringify(layout.woven ?? null)}`;
 }
 
 /** The elements of a tensor on a core, dim by dim. */

@@ -81,7 +81,7 @@ test('another model of the same shapes', () => {
 /** Files whose rules have another name. */
 const FAMILY: Readonly<Record<string, string>> = { plan: 'weights.bin', time: 'schedule', links: 'stages' };
 
-test.each(['graph', 'links', 'placement', 'fit', 'routing', 'time', 'plan', 'coverage'])(
+test.each(['graph', 'links', 'layouts', 'placement', 'fit', 'routing', 'time', 'plan', 'coverage'])(
   'the head of %s.ts says its rules',
   (name) => {
     const source = readFileSync(join(import.meta.dirname, `../../src/verify/${name}.ts`), 'utf8');
