@@ -46,8 +46,11 @@ function checkScale(context: InferContext): void {
   }
 }
 
-const attrDtype = (context: Pick<RunContext, 'attrs'>, name: string): DType | undefined =>
-  dtypeOfCode(context.attrs.int(name, 0));
+/** The element type that an attribute names; undefined where it names none that codes and values can have. */
+function attrDtype(context: Pick<RunContext, 'attrs'>, name: string): DType | undefined {
+  const dtype = dtypeOfCode(context.attrs.int(name, 0));
+  return dtype === 'bool' || dtype === 'string' ? undefined : dtype;
+}
 
 const quantizeLinear = defineOp({
   domain: '',

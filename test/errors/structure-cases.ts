@@ -212,6 +212,14 @@ export const STRUCTURE_CASES: Cases = {
       },
     ],
     [
+      'a zero point that is no number',
+      {
+        inputs: [f32('x', 2, 3), f32('s'), value('z', 'bool', [])],
+        nodes: [node('QuantizeLinear', ['x', 's', 'z'], ['y'])],
+      },
+      mismatch('QuantizeLinear', 'numbers', 'bool', 'input 2 (z: bool[])'),
+    ],
+    [
       'a shape below 0',
       {
         initializers: [tensor('s', 'i64', [2], [2, -3])],
