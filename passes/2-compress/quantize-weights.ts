@@ -139,6 +139,7 @@ export default definePass({
         message: `${correctBias ? 'correcting biases' : algorithm} needs inputs to look at`,
         notes: ['give a text with --calib, or take --algo hqq'],
       });
+    const sparse: string[] = [];
     walkModel(program, calibration, {
       wanted: ({ linears: layers }) => {
         const kinds = layers.map((layer) => formatOf(layer).kind);
@@ -147,15 +148,26 @@ export default definePass({
       },
       visit: ({ linears: layers }, statistics: InputStatistics) => {
         const { moments: values, columns } = statistics;
+        if (2 * statistics.unused > columns) sparse.push(`${layers[0].node}: ${statistics.unused} of ${columns}`);
         const moments = values && new Moments(values, columns, { actOrder, damp, block });
         const mean = correctBias ? statistics.sum.map((s) => s / statistics.count) : undefined;
         for (const layer of layers) compress(layer, formatOf(layer), moments, mean);
         return done;
       },
     });
+    if (sparse.length > 0)
+      report({
+        code: 'compress/unused-columns',
+        severity: 'warning',
+        message: `more than half of the inputs of ${sparse.length} layers are 0 throughout the calibration text`,
+        notes: sparse.slice(0, SHOWN),
+      });
     return { ...program, graph: edit.finish() };
   },
 });
+
+/** Layers that a warning names. */
+const SHOWN = 6;
 
 /** What an error of the weights does to the outputs of the mean input. */
 function errorOfMean({ rows, columns, values }: Matrix, compressed: Float32Array, mean: Float64Array): Float64Array {

@@ -7,6 +7,7 @@ import type { CompileArguments, CompressionArguments } from './drivers.ts';
 interface Options {
   readonly target: string;
   readonly output?: string;
+  readonly report?: string;
   readonly context?: number;
   readonly batch?: number;
   readonly bind: Readonly<Record<string, number>>;
@@ -50,6 +51,7 @@ export function compileCommand(run: (args: CompileArguments, command: Command) =
     .argument('<model>', 'an .onnx file; external data is found beside it')
     .requiredOption('-t, --target <name>', 'a target of `wafc targets`, or a target file')
     .option('-o, --output <folder>', 'where the plan goes; without it only the report is printed')
+    .option('--report <file>', 'write the report as JSON, also of a model that does not fit')
     .option('-c, --context <n>', 'positions the KV cache holds (8k = 8192)', integerFrom(1))
     .option('-b, --batch <n>', 'sequences at once', integerFrom(1))
     .option('--bind <name=n>', 'bind a symbolic dim of the model (repeatable)', binding, {})
@@ -85,6 +87,7 @@ export function compileCommand(run: (args: CompileArguments, command: Command) =
         model,
         target,
         ...(output === undefined ? {} : { output }),
+        ...(options.report === undefined ? {} : { report: options.report }),
         ...(context === undefined ? {} : { context }),
         ...(batch === undefined ? {} : { batch }),
         bindings: bind,

@@ -1,6 +1,6 @@
 /** `wafc compile` on one page: open -> import -> bind -> passes -> plan -> report. */
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Answer, CompileArguments, Effects } from './contract.ts';
 import { Diagnosed, type Diagnostic, fail, type Report } from '../diag/diagnostic.ts';
 import { randomFeeds } from '../exec/feeds-for.ts';
@@ -42,9 +42,10 @@ import { verifyTime } from '../verify/time.ts';
 import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
 import { chooseFormats } from './auto-formats.ts';
-import { calibrationFor, gateFor, measure, type Measured } from './compression.ts';
+import { calibrationFor, compressionFacts, gateFor, measure } from './compression.ts';
 import { budgetOf, withinBudget } from './budget.ts';
 import { algorithmOf, compressionSteps, valueSteps, wantsCompression } from './compression-steps.ts';
+import { matrixQuality } from './quality.ts';
 import { COMPRESSION_PASSES, GRAPH_STEPS, pipelineFor } from './pipeline.ts';
 import { writePlainOnnx } from './plain-onnx.ts';
 import { fits, remediesFor, shorterContext } from './remedies.ts';
@@ -97,6 +98,12 @@ export function loadModel(path: string, batch: number, bindings: Readonly<Record
 
 /** Compiles; writes the plan directory when asked to. A model that does not fit is an answer, with remedies that were tried. */
 export async function compile(args: CompileArguments, effects: Effects): Promise<Answer> {
+  const answer = await compiled(args, effects);
+  if (args.report !== undefined) writeFileAtomic(args.report, `${JSON.stringify(answer.json(), null, 2)}\n`);
+  return answer;
+}
+
+async function compiled(args: CompileArguments, effects: Effects): Promise<Answer> {
   checkPassNames(args.flags, PASSES);
   const budget = budgetOf(args.compression);
   const target = withinBudget(loadTarget(args.target), budget);
@@ -153,7 +160,14 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     seed: args.seed,
     bindings: args.bindings,
   };
-  const watched: { lifted?: Program; bound?: Program; model: Graph; counted?: Graph; dense?: Graph } = {
+  const watched: {
+    lifted?: Program;
+    bound?: Program;
+    model: Graph;
+    counted?: Graph;
+    dense?: Graph;
+    rounded?: Program;
+  } = {
     model: loaded.graph,
   };
   const keepBound: Observer = ({ step, before, after }) => {
@@ -164,6 +178,8 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     }
     if (COMPRESSION_PASSES.has(step.pass.name)) {
       watched.dense ??= before.graph;
+      // Noise is told against the weights as they were rounded.
+      if (step.pass.name === 'quantize-weights') watched.rounded = before;
       // A compressed model exists as a token graph only.
       if (after.graph !== before.graph) watched.model = after.graph;
     }
@@ -226,10 +242,16 @@ export async function compile(args: CompileArguments, effects: Effects): Promise
     compressed,
     args.context,
   );
+  const quality =
+    watched.rounded === undefined || !known.values
+      ? undefined
+      : matrixQuality(watched.rounded, compressed, start.calibration);
   const draft = buildPlan(program as Planned, {
     generator: generator(),
     imported: loaded.graph,
-    options: wantsCompression(compression) ? { ...options, compression: compressionFacts(args, measured) } : options,
+    options: wantsCompression(compression)
+      ? { ...options, compression: compressionFacts(compression, measured, quality) }
+      : options,
     ...(watched.counted ? { counted: watched.counted } : {}),
   });
   const plan =
@@ -262,26 +284,6 @@ function calibrated(start: Program, args: CompileArguments, effects: Effects, di
 }
 
 const bindingStep = (steps: readonly Step[]): number => steps.findIndex(({ pass }) => pass.name === 'bind-lengths');
-
-/** What a plan says of how it was compressed, and of what was measured. */
-function compressionFacts(
-  { compression }: CompileArguments,
-  measured: Measured | undefined,
-): Readonly<Record<string, unknown>> {
-  const { quantize = 'keep', prune, calib, kv = 'keep', act = 'keep', override, exclude } = compression;
-  return {
-    quantize,
-    algorithm: quantize === 'keep' ? null : algorithmOf(compression),
-    ...(prune === undefined ? {} : { prune }),
-    calibration: calib === undefined ? null : basename(calib),
-    kv,
-    act,
-    ...(compression.budget === undefined ? {} : { budget: compression.budget }),
-    override,
-    exclude,
-    measured: measured ?? null,
-  };
-}
 
 const goalOf = ({ objective, regions = 0, layersPerRegion = 0 }: CompileArguments): SearchGoal => ({
   objective,

@@ -7,8 +7,9 @@ import { sampleWindows } from '../eval/sample.ts';
 import type { Model } from '../eval/sequence.ts';
 import { openTokenizer } from '../tokenizer/open.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { readsInputs } from './compression-steps.ts';
+import { algorithmOf, readsInputs } from './compression-steps.ts';
 import type { CompressionArguments, Effects } from './contract.ts';
+import type { Quality } from './quality.ts';
 
 /** Windows of calibration, and tokens of each (compression.md section 6.2). */
 const WINDOWS = 128;
@@ -125,5 +126,28 @@ export function gateFor({ maxPpl }: CompressionArguments, measured: Measured | u
     severity: 'error',
     message: `perplexity rises by ${rise.toFixed(2)} %, from ${measured.dense.toFixed(4)} to ${measured.compressed.toFixed(4)}; at most ${maxPpl} % is allowed`,
     notes: [`measured on ${measured.text}: ${predictions} predictions in windows of ${window}, tokenizer ${tokenizer}`],
+  };
+}
+
+/** What a plan says of how it was compressed, of what that did to its matrices, and of what was measured. */
+export function compressionFacts(
+  args: CompressionArguments,
+  measured: Measured | undefined,
+  quality: Quality | undefined,
+): Readonly<Record<string, unknown>> {
+  const { quantize = 'keep', prune, calib, budget, kv = 'keep', act = 'keep', override, exclude } = args;
+  return {
+    quantize,
+    algorithm: quantize === 'keep' && override.length === 0 ? null : algorithmOf(args),
+    ...(prune === undefined ? {} : { prune }),
+    calibration: calib === undefined ? null : basename(calib),
+    kv,
+    act,
+    ...(budget === undefined ? {} : { budget }),
+    override,
+    exclude,
+    measured: measured ?? null,
+    sqnrDb: quality?.sqnrDb ?? null,
+    matrices: quality?.matrices ?? null,
   };
 }

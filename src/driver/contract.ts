@@ -82,6 +82,8 @@ export interface CompileArguments {
   readonly layersPerRegion?: number;
   /** Lengths of prompts whose time to first token is reported. */
   readonly promptTokens?: readonly number[];
+  /** A file that gets the report as JSON. */
+  readonly report?: string;
   /** Whether weights.bin and model.onnx are written. */
   readonly weights: boolean;
   readonly seed: number;

@@ -4,9 +4,8 @@
  */
 import { codeError } from '../compress/clipped.ts';
 import { matrixOf } from '../compress/constant.ts';
-import { runValues } from '../eval/sequence.ts';
 import { type Linear, linearsOf } from '../eval/linears.ts';
-import type { Model } from '../eval/sequence.ts';
+import { type Model, runValues } from '../eval/sequence.ts';
 import { type Constant, elementCount, isQuantized } from '../ir/constant.ts';
 import type { ValueId } from '../ir/ids.ts';
 import { bitsPerWeight, formatName } from '../ir/storage.ts';
@@ -29,15 +28,17 @@ export interface MatrixQuality {
   readonly density: number;
 }
 
+/** All matrices, and the noise of their weights together. */
+export interface Quality {
+  readonly matrices: readonly MatrixQuality[];
+  readonly sqnrDb: number | null;
+}
+
 /** Calibration tokens that outputs are compared on. */
 const TOKENS = 128;
 
 /** Quality of every linear layer whose weight is stored otherwise in `after`; layers go by the name of their weight. */
-export function matrixQuality(
-  before: Model,
-  after: Model,
-  windows: readonly Int32Array[] | undefined,
-): MatrixQuality[] {
+export function matrixQuality(before: Model, after: Model, windows: readonly Int32Array[] | undefined): Quality {
   const was = new Map(linearsOf(before.graph).map((linear) => [before.graph.names[linear.weight], linear]));
   const changed = linearsOf(after.graph).flatMap((linear) => {
     const weight = after.graph.names[linear.weight];
@@ -50,14 +51,23 @@ export function matrixQuality(
     changed.map(({ old }) => old),
     windows,
   );
-  return changed.map(({ weight, old, linear }) => ({
+  const total = { signal: 0, noise: 0 };
+  const matrices = changed.map(({ weight, old, linear }) => ({
     node: linear.node,
     weight,
     format: formatName(linear.constant),
     bitsPerWeight: bitsPerWeight(linear.constant),
-    ...compared(old.constant, linear.constant, inputs.get(old.x)),
+    ...compared(old.constant, linear.constant, inputs.get(old.x), total),
   }));
+  return { matrices, sqnrDb: decibels(total) };
 }
+
+interface Energy {
+  signal: number;
+  noise: number;
+}
+const decibels = ({ signal, noise }: Energy): number | null =>
+  noise === 0 || signal === 0 ? null : 10 * Math.log10(signal / noise);
 
 /** Inputs [tokens, columns] of layers, from the first window. */
 function inputsOf(
@@ -74,7 +84,7 @@ function inputsOf(
 
 type Compared = Pick<MatrixQuality, 'sqnrDb' | 'outputCosine' | 'outputRelativeMse' | 'clipped' | 'density'>;
 
-function compared(dense: Constant, stored: Constant, inputs: TensorData | undefined): Compared {
+function compared(dense: Constant, stored: Constant, inputs: TensorData | undefined, total: Energy): Compared {
   const { rows, columns, values } = matrixOf(dense);
   const { values: made } = matrixOf(stored);
   const beyond = isQuantized(stored) ? codeError(stored) : undefined;
@@ -88,9 +98,11 @@ function compared(dense: Constant, stored: Constant, inputs: TensorData | undefi
       if (beyond?.(row, i - row * columns, error) === true) clipped++;
     }
   }
+  total.signal += signal;
+  total.noise += noise;
   const count = elementCount(dense.shape);
   return {
-    sqnrDb: noise === 0 || signal === 0 ? null : 10 * Math.log10(signal / noise),
+    sqnrDb: decibels({ signal, noise }),
     ...outputs(values, made, rows, columns, inputs),
     clipped: beyond === undefined ? null : clipped / count,
     density: 1 - zeros / count,

@@ -2,13 +2,11 @@
  * report.json: the figures of a plan, computed from the plan and its target alone (design.md section 9). A key that
  * does not apply is null; nothing is left out.
  */
-import { elementCount } from '../ir/constant.ts';
 import type { Buffer } from '../ir/facts.ts';
-import type { RegionProgram } from '../ir/program.ts';
-import { codingName } from '../ir/storage.ts';
 import type { Plan } from '../plan/types.ts';
 import { usableCores } from '../target/cores.ts';
 import { type CollectiveCounts, countCollectives } from './collectives.ts';
+import { type CompressionFigures, compressionFigures } from './compression.ts';
 import { type RoutingFigures, routingFigures } from './routing.ts';
 import {
   type Accuracy,
@@ -80,23 +78,13 @@ export interface Report {
   readonly prefill: PrefillFigures | null;
   readonly encode: EncodeFigures | null;
   readonly accuracy: Accuracy;
-  readonly compression: {
-    readonly weights: string;
-    readonly kv: string | null;
-    /** Share of the weights that are zero; null in a plan made without weights. */
-    readonly sparsity: number | null;
-    readonly bitsPerWeight: number;
-    readonly sqnrDb: null;
-    /** As --eval measured it when the plan was made; null without. */
-    readonly perplexity: { readonly dense: number; readonly compressed: number; readonly text: string } | null;
-  };
+  readonly compression: CompressionFigures;
   readonly shortfall: null;
 }
 
 /** The report of a plan. Deterministic: no clock, no paths. */
 export function buildReport(plan: Plan): Report {
   const { target, mode, templates, stages, regions } = plan;
-  const programs = templates.map((t) => t.program);
   const peak = plan.memory.reduce((best, m) => (m.peakBytes > best.peakBytes ? m : best), plan.memory[0]);
   const stream = mode.kind === 'stream';
   return {
@@ -136,14 +124,7 @@ export function buildReport(plan: Plan): Report {
     prefill: stream ? prefillFigures(plan) : null,
     encode: stream ? null : encodeFigures(plan),
     accuracy: accuracyOf(plan),
-    compression: {
-      weights: weightFormats(plan),
-      kv: kvType(programs),
-      sparsity: sparsityOf(plan),
-      bitsPerWeight: bitsPerWeight(plan),
-      sqnrDb: null,
-      perplexity: measuredPerplexity(plan),
-    },
+    compression: compressionFigures(plan),
     shortfall: null,
   };
 }
@@ -172,45 +153,4 @@ function bytesByKind(
     codeBytes: sum('code'),
     stackBytes: sum('stack'),
   };
-}
-
-function kvType(programs: readonly RegionProgram[]): string | null {
-  const types = programs.flatMap((p) =>
-    p.caches.map(({ state, scales }) => (scales === undefined ? p.tensors[state].dtype : 'int8')),
-  );
-  return types.length === 0 ? null : [...new Set(types)].sort().join('+');
-}
-
-/** Formats of the weights in the order of names: `f32+int4:g32`. */
-function weightFormats({ stages, templates }: Plan): string {
-  const formats = stages.flatMap(({ template, weights }) => {
-    const { program } = templates[template];
-    return weights.map((_, w) => codingName(program.tensors[program.weights[w]]));
-  });
-  return [...new Set(formats)].sort().join('+');
-}
-
-function sparsityOf({ stages, weights: { zeros } }: Plan): number | null {
-  if (zeros === null) return null;
-  const elements = stages.reduce((n, s) => n + s.weights.reduce((m, w) => m + elementCount(w.shape), 0), 0);
-  return elements === 0 ? 0 : zeros / elements;
-}
-
-/** Bits of weights.bin an element: codes, scales, zero points and what fills them up to whole words. */
-function bitsPerWeight({ stages }: Plan): number {
-  const weights = stages.flatMap((s) => s.weights);
-  const elements = weights.reduce((n, w) => n + elementCount(w.shape), 0);
-  return elements === 0 ? 0 : weights.reduce((n, w) => n + w.bytes * 8, 0) / elements;
-}
-
-/** What the plan's options say of a measurement at compile time. */
-function measuredPerplexity({ options }: Plan): Report['compression']['perplexity'] {
-  const { compression } = options;
-  if (typeof compression !== 'object' || compression === null || !('measured' in compression)) return null;
-  const { measured } = compression;
-  if (typeof measured !== 'object' || measured === null) return null;
-  if (!('dense' in measured && 'compressed' in measured && 'text' in measured)) return null;
-  const { dense, compressed, text } = measured;
-  if (typeof dense !== 'number' || typeof compressed !== 'number' || typeof text !== 'string') return null;
-  return { dense, compressed, text };
 }

@@ -3,6 +3,7 @@ import { isCollective, printLayout } from '../ir/program.ts';
 import type { Plan } from '../plan/types.ts';
 import { formatBytes, formatCount, formatInteger, formatPercent } from '../util/format.ts';
 import { pairs, table } from '../util/table.ts';
+import { compressionText } from './compression-text.ts';
 import type { Report } from './report.ts';
 import { accuracyText, speedText } from './speed-text.ts';
 
@@ -11,6 +12,7 @@ export function renderReport(plan: Plan, report: Report): string {
     head(report),
     fitTable(report),
     regionTable(plan),
+    compressionText(report),
     sramHistogram(report),
     collectiveTable(plan, report),
     routingTable(report),

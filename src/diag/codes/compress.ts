@@ -77,6 +77,11 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'A rule for layers that do not exist would change nothing, which is hardly what was meant.',
     fix: 'Take a part of a name that the note lists; * stands for any text.',
   },
+  'compress/unused-columns': {
+    title: 'the calibration text leaves most inputs of a layer unused',
+    why: 'GPTQ and AWQ weigh errors by the inputs that a text gives. Weights whose inputs are 0 on all of it become whatever rounding makes of them.',
+    fix: 'Give a longer text, or one that is more like what the model will read; or take --algo hqq, which needs none.',
+  },
   'eval/corpus': {
     title: 'a text or list of ids cannot be used',
     why: 'Calibration and evaluation run the model on tokens of a text, of JSON lines, or of an .npz of ids, and found none.',
