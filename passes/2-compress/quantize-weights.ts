@@ -14,6 +14,7 @@ import { formatsFor, readFormat } from '../../src/compress/assign.ts';
 import { denseWeight, matrixOf, weightFrom } from '../../src/compress/constant.ts';
 import { type Format, KEEP } from '../../src/compress/format.ts';
 import { dequantizeMatrix, type Matrix } from '../../src/compress/matrix.ts';
+import { Spill } from '../../src/compress/spill.ts';
 import { unknownWeight } from '../../src/compress/unknown.ts';
 import { ALGORITHMS, compressMatrix, isAlgorithm, Moments, needsInputs } from '../../src/compress/weights.ts';
 import { fail } from '../../src/diag/diagnostic.ts';
@@ -72,6 +73,7 @@ export default definePass({
     const formatOf = ({ op }: Linear): Format => formats.get(op) ?? KEEP;
     const edit = begin(graph);
     const done = new Map<Constant, Constant>();
+    const spill = new Spill();
 
     const compress = (
       linear: Linear,
@@ -84,11 +86,11 @@ export default definePass({
       const matrix = matrixOf(constant);
       const found = compressMatrix(matrix, format, algorithm, moments, !linear.feedsScores);
       const name = graph.names[weight];
-      const values = 'dense' in found ? found.dense : dequantizeMatrix(found.quantized);
-      const made =
+      const made = spill.put(
         'dense' in found
-          ? { ...denseWeight(name, { ...matrix, values }, 'f16'), dtype: constant.dtype }
-          : weightFrom(name, found.quantized, constant.dtype);
+          ? { ...denseWeight(name, { ...matrix, values: found.dense }, 'f16'), dtype: constant.dtype }
+          : weightFrom(name, found.quantized, constant.dtype),
+      );
       if ('overflowed' in found && found.overflowed > 0)
         report({
           code: 'compress/overflow',
@@ -100,7 +102,9 @@ export default definePass({
       done.set(constant, made);
       count('weights', constant.shape[0] * constant.shape[1]);
       count('matrices');
-      if (mean !== undefined) correct(linear, errorOfMean(matrix, values, mean));
+      if (mean === undefined) return;
+      const values = 'dense' in found ? found.dense : dequantizeMatrix(found.quantized);
+      correct(linear, errorOfMean(matrix, values, mean));
     };
     /** Takes the mean error of the outputs out of the bias, which is made where there is none. */
     const correct = (linear: Linear, error: Float64Array): void => {

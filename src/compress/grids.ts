@@ -4,6 +4,7 @@
  */
 import { roundTo } from '../tensor/pack.ts';
 import type { IntegerFormat } from './format.ts';
+import { encodeBlocks, extremesInBlocks } from '../kernels/quant.ts';
 import { groupsOf, type Matrix } from './matrix.ts';
 
 /** Codes go from `low` to `high`. */
@@ -43,6 +44,7 @@ export function extremesOf({ rows, columns, values }: Matrix, group: number, sha
   const count = shared ? perRow : rows * perRow;
   const low = new Float32Array(count).fill(Number.POSITIVE_INFINITY);
   const high = new Float32Array(count).fill(Number.NEGATIVE_INFINITY);
+  if (!shared && extremesInBlocks({ rows, columns, group }, values, low, high)) return { low, high };
   for (let row = 0; row < rows; row++) {
     for (let g = 0; g < perRow; g++) {
       const start = row * columns + g * group;
@@ -116,9 +118,9 @@ const ROUND_MAGIC = 1.5 * 2 ** 52;
 /** Nearest integer, ties to even; |x| < 2^51. */
 export const roundEven = (x: number): number => x + ROUND_MAGIC - ROUND_MAGIC;
 
-/** The code of one weight. */
+/** The code of one weight, by f32 steps as QuantizeLinear has them. */
 export function encode(w: number, scale: number, zero: number, { low, high }: CodeRange): number {
-  const q = w / scale + ROUND_MAGIC - ROUND_MAGIC + zero;
+  const q = Math.fround(w / scale) + ROUND_MAGIC - ROUND_MAGIC + zero;
   return q < low ? low : q > high ? high : q;
 }
 
@@ -131,13 +133,14 @@ export function encodeAll(
 ): void {
   const perRow = groupsOf(columns, group);
   const { low, high } = range;
+  if (!shared && encodeBlocks({ rows, columns, group }, values, scales, zeros, range, codes)) return;
   for (let row = 0; row < rows; row++) {
     for (let g = 0; g < perRow; g++) {
       const at = shared ? g : row * perRow + g;
       const [scale, zero] = [scales[at], zeros[at]];
       const end = row * columns + Math.min(columns, (g + 1) * group);
       for (let i = row * columns + g * group; i < end; i++) {
-        const q = values[i] / scale + ROUND_MAGIC - ROUND_MAGIC + zero;
+        const q = Math.fround(values[i] / scale) + ROUND_MAGIC - ROUND_MAGIC + zero;
         codes[i] = q < low ? low : q > high ? high : q;
       }
     }

@@ -7,7 +7,7 @@ const folder = join(import.meta.dirname, '../../src/kernels');
 export const BYTES_FILE = join(folder, 'wasm-bytes.ts');
 
 /** The modules, by the name of their source without `.wat`. */
-export const SOURCES = ['gemm', 'rows'] as const;
+export const SOURCES = ['gemm', 'quant', 'rows', 'tile'] as const;
 
 /** The module that a source text describes; throws with wabt's message where it does not parse. */
 async function assemble(name: string): Promise<Uint8Array> {
@@ -22,7 +22,9 @@ async function assemble(name: string): Promise<Uint8Array> {
 
 /** The TypeScript that carries the modules. */
 export async function bytesModule(): Promise<string> {
-  const lines = ['/** The modules of gemm.wat and rows.wat, assembled by `npm run build:kernels`. */'];
+  const lines = [
+    '/** The modules of gemm.wat, quant.wat, rows.wat and tile.wat, assembled by `npm run build:kernels`. */',
+  ];
   for (const name of SOURCES) {
     const bytes = Buffer.from(await assemble(name)).toString('base64');
     lines.push(`export const ${name.toUpperCase()} =\n  '${bytes}';`);

@@ -5,6 +5,7 @@
  * bound by memory and read the matrix once, where it lies.
  */
 import type { TensorData } from '../../tensor/tensor.ts';
+import { type Panels, panels } from '../../kernels/tile.ts';
 import { dotColumns, dotRows } from './gemv.ts';
 
 /** A strided matrix: element (i, j) is `data[offset + i * rowStride + j * colStride]`. */
@@ -72,9 +73,7 @@ function gemv(
 
 function blocked(m: number, n: number, k: number, a: Matrix, b: Matrix, c: Matrix): void {
   const rows = Math.min(m, Math.max(4, Math.floor(BLOCK_BYTES / (8 * Math.max(1, k))) & ~3));
-  const packedA = new Float64Array(Math.ceil(rows / 4) * 4 * k);
-  const packedB = new Float64Array(4 * k);
-  const tile = new Float64Array(16);
+  const { a: packedA, b: packedB, tile, multiply } = panels(Math.ceil(rows / 4) * 4 * k, 4 * k) ?? plainPanels(rows, k);
   for (let i0 = 0; i0 < m; i0 += rows) {
     const i1 = Math.min(m, i0 + rows);
     for (let i = i0; i < i1; i += 4) {
@@ -84,11 +83,18 @@ function blocked(m: number, n: number, k: number, a: Matrix, b: Matrix, c: Matri
       const width = Math.min(4, n - j);
       pack(packedB, 0, b.data, b.offset + j * b.colStride, b.colStride, b.rowStride, width, k);
       for (let i = i0; i < i1; i += 4) {
-        micro(tile, packedA, (i - i0) * k, packedB, k);
+        multiply((i - i0) * k, k);
         store(tile, c, i, j, Math.min(4, m - i), width);
       }
     }
   }
+}
+
+/** Panels for the plain kernel, where there is no SIMD. */
+function plainPanels(rows: number, k: number): Panels {
+  const [a, b] = [new Float64Array(Math.ceil(rows / 4) * 4 * k), new Float64Array(4 * k)];
+  const tile = new Float64Array(16);
+  return { a, b, tile, multiply: (at, length) => micro(tile, a, at, b, length) };
 }
 
 /** Interleaves four lines of `k` elements: out[4 * p + lane]. Lanes beyond `lanes` are zero. */
