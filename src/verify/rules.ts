@@ -88,7 +88,7 @@ export const RULES: readonly RuleFamily[] = [
     rules: {
       T1: 'the ops of a template run in order, one when the other ends, from cycle 0 on',
       T2: 'nothing takes less than its bound, or than its routes take; beside that every send takes the same',
-      T3: 'the cycles of a step are those of the ops of all stages, of all sends and of the host; its bound likewise',
+      T3: 'the cycles of a step are those of the ops of all stages, less what they save where they join, of sends and the host',
       T4: 'sends are those of the routes, in order; collectives are by the algorithms of their phases',
       T5: "the host's bytes are those of the values that it gives and takes",
     },

@@ -4,7 +4,7 @@
  *
  * T1: the ops of a template run in order, one when the other ends, from cycle 0 on
  * T2: nothing takes less than its bound, or than its routes take; beside that every send takes the same
- * T3: the cycles of a step are those of the ops of all stages, of all sends and of the host; its bound likewise
+ * T3: the cycles of a step are those of the ops of all stages, less what they save where they join, of sends and the host
  * T4: sends are those of the routes, in order; collectives are by the algorithms of their phases
  * T5: the host's bytes are those of the values that it gives and takes
  */
@@ -113,15 +113,26 @@ function bytesOf({ tensors }: RegionProgram, t: number | null | undefined): numb
 }
 
 /** T3. */
-function verifySums({ stages }: RoutedProgram, { perTemplate, sends, host, cyclesPerStep }: Schedule): Diagnostic[] {
+function verifySums(
+  { stages, placement }: RoutedProgram,
+  { perTemplate, joined, sends, host, cyclesPerStep }: Schedule,
+): Diagnostic[] {
   const sum = (key: 'cycles' | 'bound'): number => {
     const each = perTemplate.map((list) => list.reduce((n, entry) => n + entry[key], 0));
     return (
       stages.stages.reduce((n, { template }) => n + each[template], 0) + sends.reduce((n, send) => n + send[key], 0)
     );
   };
-  const calibrated = sum('cycles') + host.cyclesIn + host.cyclesOut;
+  const saved = joined.reduce((n, cycles) => n + cycles, 0);
+  const calibrated = sum('cycles') - saved + host.cyclesIn + host.cyclesOut;
   const found: Diagnostic[] = [];
+  const first = new Set(placement.regions.map((region) => region.stages[0]));
+  for (const [s, { name, template }] of stages.stages.entries()) {
+    const own = perTemplate[template].reduce((n, entry) => n + entry.cycles, 0);
+    const most = first.has(s) ? 0 : own;
+    if (joined.length !== stages.stages.length || !(joined[s] >= 0 && joined[s] <= most))
+      found.push(broken('T3', `stage ${name} saves ${joined[s]} cycles where the one before ends, of ${most}`));
+  }
   if (cyclesPerStep.calibrated !== calibrated)
     found.push(broken('T3', `a step takes ${calibrated} cycles, stated ${cyclesPerStep.calibrated}`));
   if (cyclesPerStep.bound !== sum('bound'))
