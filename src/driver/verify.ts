@@ -52,6 +52,7 @@ export async function verify(args: VerifyArguments, effects: Effects): Promise<A
   const outputs: OutputDifference[] = [];
   for (const [i, { name, feeds }] of cases.entries()) {
     effects.progress.update(i, cases.length, name);
+    placed.lengths(feeds);
     ops.push(...compareOps(plan, placed, tokens, feeds));
     outputs.push(...(await compareOutputs(name, plan, placed, graph, feeds, oracle, ops)));
   }
@@ -102,7 +103,14 @@ function casesFor(plan: Plan, args: VerifyArguments, report: Report): Case[] {
     below: vocabularyOf(plan, io.name),
   }));
   if (args.input !== undefined) {
-    const { feeds, filled } = readFeeds(args.input, specs);
+    const { feeds, filled } = readFeeds(args.input, specs, mode.context);
+    for (const [name, { data }] of feeds)
+      if (data.some((v) => Number.isNaN(v)))
+        fail({
+          code: 'verify/input',
+          message: `input ${name} has NaN`,
+          notes: ['nothing can be compared with what comes of it'],
+        });
     if (filled.length > 0)
       report({
         code: 'verify/filled',

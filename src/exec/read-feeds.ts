@@ -6,11 +6,12 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fail } from '../diag/diagnostic.ts';
 import { denseConstant } from '../ir/constant.ts';
+import { bindDim, isKnown } from '../ir/dim.ts';
 import { readTensorFile } from '../onnx/reader.ts';
 import { readNpy } from '../tensor/npy.ts';
-import { readNpz } from '../tensor/npz.ts';
+import { type Admit, readNpz } from '../tensor/npz.ts';
 import { readConstant } from '../tensor/read.ts';
-import { type Tensor, zeros } from '../tensor/tensor.ts';
+import { sizeOf, type Tensor, zeros } from '../tensor/tensor.ts';
 import { type FeedSpec, randomFeeds } from './feeds-for.ts';
 
 export interface ReadFeeds {
@@ -20,33 +21,66 @@ export interface ReadFeeds {
 }
 
 /**
- * Reads `sources`: `inputs.npz`, `name=file.npy`, `name=file.pb`, `file.pb`, `folder`.
+ * Reads `sources`: `inputs.npz`, `name=file.npy`, `name=file.pb`, `file.pb`, `folder`. With `context`, the most positions that a sequence can
+ * have, archives of more than such inputs take are not unpacked.
  * @throws Diagnosed `verify/input`, `npy/format`, `onnx/..`
  */
-export function readFeeds(sources: readonly string[], specs: readonly FeedSpec[]): ReadFeeds {
+export function readFeeds(sources: readonly string[], specs: readonly FeedSpec[], context?: number): ReadFeeds {
   const feeds = new Map<string, Tensor>();
   for (const source of sources) {
-    for (const [name, value] of tensorsOf(source, specs, feeds)) {
+    for (const [name, value] of tensorsOf(source, specs, feeds, context)) {
       if (feeds.has(name)) refuse(`input ${name} is given twice`);
       feeds.set(name, value);
     }
   }
+  for (const { name, role, below } of specs) {
+    const bad = role.kind === 'tokens' && below !== undefined ? idBeyond(feeds.get(name), below) : undefined;
+    if (bad !== undefined) refuse(`input ${name}: expected ids of 0 to ${(below ?? 1) - 1}, found ${bad}`);
+  }
   return { feeds, filled: fill(feeds, specs) };
 }
+
+const idBeyond = (ids: Tensor | undefined, below: number): number | undefined =>
+  ids && Array.prototype.find.call(ids.data, (id: number) => !(id >= 0 && id < below));
+
+/** Bytes beside the elements: a .npy header is far less. */
+const HEADER = 2 ** 16;
+
+/** Refuses entries that no input of the model is, or could be as large as. */
+const admitInputs =
+  (path: string, specs: readonly FeedSpec[], context: number | undefined): Admit =>
+  (name, bytes) => {
+    const spec = specs.find((candidate) => candidate.name === name);
+    if (spec === undefined)
+      return refuse(
+        `${path}: the model has no input ${name.slice(0, 100)}`,
+        `it has ${specs.map((s) => s.name).join(', ')}`,
+      );
+    const elements = spec.shape.map((d) => bindDim(d, { B: 1, S: context ?? 0, P: context ?? 0 }));
+    if (context === undefined || !elements.every(isKnown)) return;
+    const most = 8 * sizeOf(elements) + HEADER;
+    if (bytes > most)
+      refuse(`${path}: input ${name} has ${bytes} bytes, and a context of ${context} takes at most ${most}`);
+  };
 
 const refuse = (message: string, ...notes: readonly string[]): never =>
   fail({ code: 'verify/input', message, ...(notes.length === 0 ? {} : { notes }) });
 
 type Named = readonly (readonly [name: string, value: Tensor])[];
 
-function tensorsOf(source: string, specs: readonly FeedSpec[], given: ReadonlyMap<string, Tensor>): Named {
+function tensorsOf(
+  source: string,
+  specs: readonly FeedSpec[],
+  given: ReadonlyMap<string, Tensor>,
+  context: number | undefined,
+): Named {
   const equals = source.indexOf('=');
   const name = existsSync(source) || equals < 0 ? undefined : source.slice(0, equals);
   const path = name === undefined ? source : source.slice(equals + 1);
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return refuse(`${path} does not exist`);
   if (stat.isDirectory()) return folderOf(path, specs);
-  if (path.endsWith('.npz')) return [...readNpz(path)];
+  if (path.endsWith('.npz')) return [...readNpz(path, admitInputs(path, specs, context))];
   if (path.endsWith('.npy')) return [[name ?? onlyOpen(specs, given, path), readNpy(path)]];
   if (path.endsWith('.pb')) {
     const { own, value } = readProto(path);
@@ -94,7 +128,12 @@ function fill(feeds: Map<string, Tensor>, specs: readonly FeedSpec[]): string[] 
   const fedAs = (kind: string): Tensor | undefined =>
     specs.flatMap(({ name, role }) => (role.kind === kind ? (feeds.get(name) ?? []) : []))[0];
   const [ids, past] = [fedAs('tokens'), fedAs('past')];
-  if (ids === undefined || ids.shape.length !== 2 || missing.length === 0) return [];
+  if (ids === undefined || missing.length === 0) return [];
+  if (ids.shape.length !== 2)
+    return refuse(
+      `expected token ids [batch, tokens], found a shape of [${ids.shape}]`,
+      'what follows from them was not given',
+    );
   const [batch, sequence] = ids.shape;
   const length = past?.shape.length === 4 ? past.shape[2] : 0;
   // One past that is given does not tell what the others hold.

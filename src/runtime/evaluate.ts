@@ -54,7 +54,9 @@ const SMALLEST_VOCABULARY = 2;
 export function inputsOf(model: Model, { input, seed, tokens }: EvaluateOptions): Tensors {
   const size = { batch: 1, sequence: tokens, past: 0, vocabulary: SMALLEST_VOCABULARY, seed };
   const specs = feedSpecs(model);
-  const inputs = Object.fromEntries(input === undefined ? randomFeeds(specs, size) : readFeeds(input, specs).feeds);
+  const inputs = Object.fromEntries(
+    input === undefined ? randomFeeds(specs, size) : readFeeds(input, specs, model.placed?.context).feeds,
+  );
   checkInputs(model, inputs);
   return inputs;
 }

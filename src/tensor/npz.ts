@@ -41,16 +41,19 @@ interface Entry {
   readonly offset: number;
 }
 
+/** Told of every entry, with the bytes that it unpacks to, before it is unpacked: throws where that is not wanted. */
+export type Admit = (name: string, bytes: number) => void;
+
 /** Tensors of a .npz file by name. Throws Diagnosed `npy/format` for anything that is not one. */
-export function readNpz(path: string): Map<string, Tensor> {
+export function readNpz(path: string, admit?: Admit): Map<string, Tensor> {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined || !stat.isFile()) refuse(path, 'an .npz file', stat === undefined ? 'none' : 'no file');
   else if (stat.size > MAX_BYTES) refuse(path, `at most ${MAX_BYTES} bytes`, String(stat.size));
-  return parseNpz(readFileSync(path), path);
+  return parseNpz(readFileSync(path), path, admit);
 }
 
 /** Tensors that the bytes of an .npz file hold; `label` names them in diagnostics. */
-export function parseNpz(bytes: Uint8Array, label: string): Map<string, Tensor> {
+export function parseNpz(bytes: Uint8Array, label: string, admit: Admit = () => {}): Map<string, Tensor> {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const out = new Map<string, Tensor>();
   let total = 0;
@@ -62,6 +65,7 @@ export function parseNpz(bytes: Uint8Array, label: string): Map<string, Tensor> 
     if (out.has(key)) refuse(where, 'one entry of this name', 'two');
     total += entry.size;
     if (total > MAX_BYTES) refuse(where, `entries of at most ${MAX_BYTES} bytes in all`, `${total}`);
+    admit(key, entry.size);
     const tensor = parseNpy(contents(file, entry, where), where);
     if (sizeOf(tensor.shape) !== tensor.data.length) refuse(where, 'a shape of its elements', `${tensor.shape}`);
     out.set(key, tensor);

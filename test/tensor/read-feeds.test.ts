@@ -108,3 +108,24 @@ test('random ids are below the rows of their own table', () => {
   expect(highest[0]).toBeLessThan(500);
   expect(highest.slice(1)).toEqual([1, 6]);
 });
+
+test('an archive is unpacked only where its tensors are inputs of the model, and as large as such can be', () => {
+  const zeros = (length: number) => fromNumbers('i64', [1, length], new Array<number>(length).fill(0));
+  writeNpz(at('long.npz'), new Map([['input_ids', zeros(20_000)]]));
+  writeNpz(at('other.npz'), new Map([['foo', zeros(3)]]));
+  expect(readFeeds([at('long.npz')], DECODER, 20_000).feeds.get('input_ids')?.shape).toEqual([1, 20_000]);
+  expect(() => readFeeds([at('long.npz')], DECODER, 64)).toThrow(
+    /input_ids has 160\d+ bytes, and a context of 64 takes/,
+  );
+  expect(() => readFeeds([at('other.npz')], DECODER)).toThrow('the model has no input foo');
+});
+
+test('ids that no row of their table has, and ids that are no sequences', () => {
+  const specs = DECODER.map((spec) => (spec.role.kind === 'tokens' ? { ...spec, below: 100 } : spec));
+  for (const id of [-1, 100]) {
+    writeNpy(at('odd.npy'), fromNumbers('i64', [1, 2], [5, id]));
+    expect(() => readFeeds([at('odd.npy')], specs)).toThrow(`input input_ids: expected ids of 0 to 99, found ${id}`);
+  }
+  writeNpy(at('flat.npy'), fromNumbers('i64', [2], [5, 6]));
+  expect(() => readFeeds([at('flat.npy')], specs)).toThrow('expected token ids [batch, tokens], found a shape of [2]');
+});

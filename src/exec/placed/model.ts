@@ -103,7 +103,8 @@ export class PlacedModel {
     return this.outputs(results, fed, options);
   }
 
-  private lengths(feeds: ReadonlyMap<string, Tensor>, { resident }: CallOptions): Lengths {
+  /** Tokens and positions of a call. @throws Diagnosed when the plan has no room for them. */
+  lengths(feeds: ReadonlyMap<string, Tensor>, { resident }: CallOptions = {}): Lengths {
     const { mode } = this.plan;
     const tokens = this.plan.inputs.find(({ role, shape }) => role.kind === 'tokens' || isFeatures(role, shape));
     const ids = tokens && feeds.get(tokens.name);
@@ -225,7 +226,7 @@ const typed = (value: Tensor, dtype: DType): Tensor =>
     ? value
     : tensor(dtype, value.shape, roundTo(dtype, Float32Array.from(value.data)));
 
-interface Lengths {
+export interface Lengths {
   readonly batch: number;
   /** Tokens to run. */
   readonly sequence: number;
