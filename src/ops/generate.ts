@@ -8,7 +8,7 @@ import { allocate, fromNumbers, sizeOf, type Tensor, tensor, zeros } from '../te
 import { type AttrReader, defineOp, type InferContext, type Inferred, type RunContext } from './op.ts';
 import { knownDims, printShape } from './support/axes.ts';
 import { stored } from './support/elementwise.ts';
-import { unsupported } from './support/fault.ts';
+import { badValue, unsupported } from './support/fault.ts';
 import { lengthOf, numbersAt, tensorAt, typeAt } from './support/inputs.ts';
 
 const isInteger = (dtype: DType): boolean => /^[iu]\d/.test(dtype) || dtype === 'bool';
@@ -121,6 +121,7 @@ function inferRange(context: InferContext): Inferred {
   const { dtype } = typeAt(context, 0);
   const [start, limit, delta] = [0, 1, 2].map((i) => context.valueOf(i)?.[0]);
   const unknown = { types: [{ dtype, shape: [context.fresh('range')] }] };
+  if (delta === 0) context.mismatch({ input: 2, expected: 'a step other than 0', found: '0' });
   if (start === undefined || limit === undefined || delta === undefined || !isKnown(delta)) return unknown;
   if (isKnown(start) && isKnown(limit)) {
     const count = rangeCount(start, limit, delta);
@@ -147,6 +148,7 @@ const range = defineOp({
     const { dtype } = tensorAt(context, 0);
     const [start, limit, delta] = [0, 1, 2].map((i) => tensorAt(context, i).data[0]);
     const count = rangeCount(start, limit, delta);
+    if (!Number.isFinite(count)) badValue('Range', `${start} to ${limit} by ${delta} has no end`);
     const out = allocate(dtype, count);
     for (let i = 0; i < count; i++) out[i] = start + i * delta;
     return [tensor(dtype, [count], stored(dtype, out))];

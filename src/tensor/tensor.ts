@@ -3,6 +3,7 @@
  * own format can represent (kernels compute in f32 and round on store); i64 and u64 are held as doubles,
  * exact to 2^53; bool is 0 or 1; strings are a JS array.
  */
+import { fail } from '../diag/diagnostic.ts';
 import type { DType } from '../ir/types.ts';
 
 export type TensorData =
@@ -23,8 +24,17 @@ export interface Tensor {
   readonly strings?: readonly string[];
 }
 
-/** The typed array that holds elements of `dtype` in memory. */
+/** The typed array that holds elements of `dtype` in memory. Throws Diagnosed `run/too-large` when there are more than that can hold. */
 export function allocate(dtype: DType, count: number): TensorData {
+  try {
+    return arrayOf(dtype, count);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return fail({ code: 'run/too-large', message: `${count} elements of ${dtype} do not fit memory` });
+  }
+}
+
+function arrayOf(dtype: DType, count: number): TensorData {
   switch (dtype) {
     case 'f64':
     case 'i64':

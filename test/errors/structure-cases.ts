@@ -220,6 +220,23 @@ export const STRUCTURE_CASES: Cases = {
       mismatch('QuantizeLinear', 'numbers', 'bool', 'input 2 (z: bool[])'),
     ],
     [
+      'a range without end',
+      {
+        initializers: [tensor('s', 'i64', [], [0])],
+        nodes: [node('Range', ['s', 's', 's'], ['y'])],
+      },
+      mismatch('Range', 'a step other than 0', '0', 'input 2 (s: i64[])'),
+    ],
+    [
+      'integers in an op of onnxruntime',
+      {
+        inputs: [i64('x', 2, 3)],
+        nodes: [node('QuickGelu', ['x'], ['y'], {}, { domain: 'com.microsoft' })],
+        model: { opsets: importsWith('com.microsoft') },
+      },
+      { ...mismatch('com.microsoft.QuickGelu', 'floats', 'i64', 'input 0 (x: i64[2,3])'), node: 'the QuickGelu' },
+    ],
+    [
       'a shape below 0',
       {
         initializers: [tensor('s', 'i64', [2], [2, -3])],

@@ -152,6 +152,11 @@ export const COMPILE_CODES: CodeTable = {
     why: 'The types are right, but a value at run time is out of range: an index, a repeat count, a target shape.',
     fix: 'Look at the inputs fed: token ids beyond the vocabulary are the most common cause.',
   },
+  'run/too-large': {
+    title: 'a value has more elements than memory holds',
+    why: 'An op that was run asks for a result that is too large: a shape computed from inputs, most often, or a constant of a damaged model.',
+    fix: 'Look at the shape that the node is given; with smaller inputs it may run.',
+  },
   'todo/group-order': {
     title: 'quantized columns are not in the order of their groups',
     why: 'MatMulNBits with g_idx gives each column the scale of any group (GPTQ with act-order and moving groups). Tiles hold a scale for runs of columns.',
