@@ -152,6 +152,21 @@ export const CONFIGS: ReadonlyMap<string, ModelConfig> = new Map<string, ModelCo
       ropeTheta: 500000,
     },
   ],
+  [
+    'llama-34b',
+    {
+      ...LLAMA,
+      layers: 48,
+      hidden: 8192,
+      heads: 64,
+      kvHeads: 8,
+      headDim: 128,
+      ffn: 22016,
+      vocab: 32000,
+      dtype: 'f16',
+      ropeTheta: 1000000,
+    },
+  ],
   ...padded,
 ]);
 

@@ -93,6 +93,16 @@ function codedTileBytes({ dtype, shape, layout }: ProgramTensor, coding: Coding,
   return most;
 }
 
+/** Distinct sizes of parts: cutting n into p leaves floor(n / p), and one more where it does not come out even. */
+function partSizes(extent: number, axes: readonly MeshAxis[], region: RegionShape): ReadonlySet<number> {
+  let sizes = new Set([extent]);
+  for (const axis of axes) {
+    const p = axisSize(region, axis);
+    sizes = new Set([...sizes].flatMap((n) => [Math.floor(n / p), Math.ceil(n / p)]));
+  }
+  return sizes;
+}
+
 const knownKinds = new Map<string, readonly CodedPart[]>();
 
 /** Distinct parts of a dim. The search over regions asks for the same ones again and again. */
@@ -106,12 +116,17 @@ function partKinds(
   const key = `${extent}/${axes.map((axis) => axisSize(region, axis))}/${block}/${phase}`;
   let kinds = knownKinds.get(key);
   if (kinds !== undefined) return kinds;
-  const bounds = partBounds(extent, axes, region);
   const distinct = new Map<string, CodedPart>();
-  for (let p = 0; p + 1 < bounds.length; p++) {
-    const size = bounds[p + 1] - bounds[p];
-    const groups = groupCount(size, block, (bounds[p] + phase) % block);
-    distinct.set(`${size} ${groups}`, { size, groups });
+  const add = (size: number, groups: number): void => void distinct.set(`${size} ${groups}`, { size, groups });
+  // Where groups are single elements, or one is all of the dim, sizes say everything: parts may be as many as cores.
+  if (block === 1 || extent + phase <= block)
+    for (const size of partSizes(extent, axes, region)) add(size, size === 0 ? 0 : block === 1 ? size : 1);
+  else {
+    const bounds = partBounds(extent, axes, region);
+    for (let p = 0; p + 1 < bounds.length; p++) {
+      const size = bounds[p + 1] - bounds[p];
+      add(size, groupCount(size, block, (bounds[p] + phase) % block));
+    }
   }
   kinds = [...distinct.values()];
   knownKinds.set(key, kinds);
