@@ -31,6 +31,7 @@ export interface DeferredNorm {
   readonly x: T;
   readonly scaled: T;
   readonly stats: T;
+  readonly epsilon: number;
   readonly paid: T | null;
 }
 

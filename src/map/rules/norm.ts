@@ -2,9 +2,9 @@
 import type { Op } from '../../ir/graph.ts';
 import type { ValueId } from '../../ir/ids.ts';
 import type { Layout, MeshAxis, T } from '../../ir/program.ts';
-import type { DType } from '../../ir/types.ts';
 import { distinct, offersOf } from '../bring.ts';
 import { byFeatures, type Cut, cutText, WHOLE } from '../cut.ts';
+import { halvings } from '../deferred.ts';
 import type { Draft } from '../draft.ts';
 import { reduceAll } from '../reduce.ts';
 import { allows } from '../rewrites.ts';
@@ -33,17 +33,11 @@ function mayDefer(s: Draft, op: Op): boolean {
   const { context } = s;
   const result = op.outputs[0] as ValueId;
   if (op.kind !== 'wafc.rmsnorm' || !allows(context.options, 'defer-rmsnorm')) return false;
-  if (!context.readersOf(result).some((reader) => reader.kind === 'wafc.linear')) return false;
-  return wideSums(s, context.graph.types[result].dtype) !== undefined;
+  return context.readersOf(result).some((reader) => reader.kind === 'wafc.linear');
 }
 
-/** Type in which sums of unnormalised activations are safe: their own but for f16, whose range they may leave. */
-export function wideSums(s: Draft, dtype: DType): DType | undefined {
-  if (dtype !== 'f16') return dtype;
-  return s.context.target.macsPerCycle.f32 === undefined ? undefined : 'f32';
-}
-
-function deferred(s: Draft, op: Op, x: T): void {
+function deferred(s: Draft, op: Op, given: T): void {
+  const { x, epsilon } = inRange(s, op, given);
   const gammaId = op.inputs[1] as ValueId | undefined;
   const cut = s.cut(x);
   const [tokens, width] = s.context.tensors[x].shape;
@@ -54,7 +48,18 @@ function deferred(s: Draft, op: Op, x: T): void {
     s.emit({ op: 'binary', fn: 'mul', a: x, b: gain, out: scaled });
   }
   const stats = statistics(s, op, x, []);
-  s.defer(op.outputs[0] as ValueId, { op, x, scaled, stats, paid: null });
+  s.defer(op.outputs[0] as ValueId, { op, x, scaled, stats, epsilon, paid: null });
+}
+
+/** What is multiplied and squared in place of `x`, and the epsilon that goes with it: deferred.ts says why. */
+function inRange(s: Draft, op: Op, x: T): { readonly x: T; readonly epsilon: number } {
+  const epsilon = typeof op.attrs.epsilon === 'number' ? op.attrs.epsilon : 1e-5;
+  const { dtype, shape } = s.context.tensors[x];
+  if (dtype !== 'f16') return { x, epsilon };
+  const value = 2 ** -halvings(shape[1]);
+  const small = s.temp(x, shape, s.layout(s.cut(x)), '/small');
+  s.emit({ op: 'unary', fn: 'scale', x, value, out: small });
+  return { x: small, epsilon: epsilon * value ** 2 };
 }
 
 function applied(s: Draft, op: Op, x: T): void {
