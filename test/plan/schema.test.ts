@@ -44,7 +44,7 @@ test('roles of inputs', () => {
 /** Objects that are maps from names to values, not records. */
 const isMap = (path: string): boolean => /^\/(?:options|target\/(?:sources|\w+PerCycle))/.test(path);
 /** Keys that may be absent. */
-const OPTIONAL = new Set(['cyclic', 'algorithm', 'reset']);
+const OPTIONAL = new Set(['cyclic', 'woven', 'algorithm', 'reset']);
 
 /** Paths that differ in indices only are one place of the format. */
 function places(json: unknown, want: (value: unknown) => boolean): string[] {
