@@ -4,7 +4,8 @@
  */
 import type { Target } from '../ir/target.ts';
 import { DTYPE_BITS, type DType, isFloat } from '../ir/types.ts';
-import { slowdownOf } from './constants.ts';
+import type { SparseKind } from '../ir/sparsity.ts';
+import { BITMAP_WORD, INDEX_CYCLES, slowdownOf, SPARSE_MAC_CYCLES } from './constants.ts';
 
 export interface Product {
   /** Multiply-accumulates of the core. */
@@ -21,6 +22,8 @@ export interface Product {
 export interface ProductCost {
   readonly multiply: number;
   readonly unpack: number;
+  /** Reading the index of a sparse operand. */
+  readonly index: number;
   readonly bound: number;
   readonly boundBy: 'compute' | 'sram';
 }
@@ -49,8 +52,35 @@ export function productCost(product: Product, target: Target): ProductCost {
   return {
     multiply: Math.max(simd * slowdownOf(type), sram),
     unpack,
+    index: 0,
     bound: Math.max(simd + unpack, sram),
     boundBy: simd + unpack >= sram ? 'compute' : 'sram',
+  };
+}
+
+/**
+ * Cycles of a product whose resident operand is stored without its zeros, in the cheaper of two ways. Spread out: values go to their
+ * places, and all are multiplied at full width. One by one: each value meets its input, and zeros cost nothing. Neither is measured on a
+ * wafer for one token (hardware.md section 4.10): the costs of an index are assumed, and a gain in time is unproven. The bound counts
+ * the values alone.
+ */
+export function sparseCost(
+  product: Product,
+  { kind, values }: { readonly kind: SparseKind; readonly values: number },
+  target: Target,
+): ProductCost {
+  const { macs, elements, bytes } = product;
+  const tokens = elements === 0 ? 0 : macs / elements;
+  const dense = productCost(product, target);
+  const index = values * INDEX_CYCLES[kind] + (kind === 'bitmap' ? elements / BITMAP_WORD : 0);
+  const placed = values / target.unpackPerCycle;
+  const spread = { multiply: dense.multiply, unpack: Math.max(dense.unpack, placed), index };
+  const single = { multiply: values * tokens * SPARSE_MAC_CYCLES, unpack: 0, index };
+  const least = productCost({ ...product, macs: values * tokens, elements: values, bytes }, target);
+  return {
+    ...(single.multiply < spread.multiply + spread.unpack ? single : spread),
+    bound: least.bound,
+    boundBy: least.boundBy,
   };
 }
 

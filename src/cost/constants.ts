@@ -69,3 +69,9 @@ export const DIVIDE_PASSES = 8;
 
 /** Assumed: cycles of work per received wavelet. Sums and maxima keep up with the link (2 f16 or 1 f32 a wavelet). */
 export const COMBINE_CYCLES = { sum: 1, max: 1, softmax: 3, moments: 4 } as const;
+
+/** Measured: cycles of a multiply-accumulate for a non-zero in CSC order (SpMM on WSE-2, 64 columns and more: hardware.md section 4.10). */
+export const SPARSE_MAC_CYCLES = 2.1;
+/** Assumed: cycles that finding the place of a stored value takes. A bitmap is also scanned, a word at a time. */
+export const INDEX_CYCLES = { bitmap: 1, gap4: 2, csc8: 1, 'n:m': 1 } as const;
+export const BITMAP_WORD = 16;

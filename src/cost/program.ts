@@ -6,9 +6,9 @@ import { type CollectiveOp, type ComputeOp, isCollective, type RegionProgram, ty
 import type { Target } from '../ir/target.ts';
 import { isFloat } from '../ir/types.ts';
 import { type ChosenLine, collectiveCost } from './collectives.ts';
-import { productCost, type VectorCost, vectorCost } from './compute.ts';
+import { productCost, sparseCost, type VectorCost, vectorCost } from './compute.ts';
 import { EXP_PASSES, type Overhead, OVERHEAD_SPLITS, SCALAR_DIVISION_CYCLES } from './constants.ts';
-import { tileBytes, tileElements, tileShape, wireBytes } from './tile.ts';
+import { sparseEstimate, tileBytes, tileElements, tileShape, wireBytes } from './tile.ts';
 import { binaryPasses, unaryPasses } from './passes.ts';
 
 export interface CostTerm {
@@ -225,14 +225,17 @@ function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target, overhea
     const weight = tensors[w];
     const elements = tileElements(weight, shape);
     const held = { macs: elements * rows, elements, bytes: tileBytes(weight, shape) };
-    const cost = productCost({ ...held, dtype: weight.dtype, x: x.dtype, sum: tensors[op.outputs[i]].dtype }, target);
+    const product = { ...held, dtype: weight.dtype, x: x.dtype, sum: tensors[op.outputs[i]].dtype };
+    const stored = weight.sparsity ?? sparseEstimate(weight, shape);
+    const cost = stored === undefined ? productCost(product, target) : sparseCost(product, stored, target);
     return { macs: held.macs, ...cost };
   });
-  const sum = (key: 'macs' | 'multiply' | 'unpack' | 'bound'): number => products.reduce((n, p) => n + p[key], 0);
+  const sum = (key: 'macs' | 'multiply' | 'unpack' | 'index' | 'bound'): number => products.reduce((n, p) => n + p[key], 0);
   return made(
     [
       { what: 'multiply', cycles: sum('multiply') },
       { what: 'unpack', cycles: sum('unpack') },
+      { what: 'index', cycles: sum('index') },
       { what: 'software', cycles: overhead.compute },
     ],
     { bound: sum('bound'), boundBy: products[0].boundBy, macs: sum('macs') },

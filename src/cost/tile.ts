@@ -2,7 +2,8 @@
 import type { Coding } from '../ir/coding.ts';
 import { groupCount } from '../ir/constant.ts';
 import { axisSize, type Layout, type MeshAxis, type ProgramTensor, type RegionShape } from '../ir/program.ts';
-import { bytesFor, type DType } from '../ir/types.ts';
+import { bytesFor, type DType, DTYPE_BITS } from '../ir/types.ts';
+import { type Estimate, estimateTile, even } from './sparse.ts';
 
 /**
  * Largest part of each dim. Cutting n into p balanced parts leaves ceil(n/p) in the largest, axis after axis; dealing
@@ -24,11 +25,29 @@ const lanesOf = ({ woven }: Layout, d: number): number => (woven?.dim === d ? wo
 export const tileElements = (tensor: ProgramTensor, region: RegionShape): number =>
   tileShape(tensor, region).reduce((a, b) => a * b, 1);
 
-/** Bytes of the fullest core, packed; of a coded weight with the scales and zero points of its groups. */
-export const tileBytes = (tensor: ProgramTensor, region: RegionShape): number =>
+/** Bytes of the fullest core, packed; of a coded weight with the scales and zero points of its groups, of a sparse one without its zeros. */
+export function tileBytes(tensor: ProgramTensor, region: RegionShape): number {
+  if (tensor.sparsity !== undefined) return tensor.sparsity.bytes;
+  const dense = denseTileBytes(tensor, region);
+  const estimate = sparseEstimate(tensor, region);
+  if (estimate === undefined) return dense;
+  const codes = even(bytesFor(tensor.dtype, tileElements(tensor, region)));
+  return tensor.coding === undefined ? estimate.bytes : dense - codes + estimate.bytes;
+}
+
+/** The same, as if zeros were stored like other values. */
+export const denseTileBytes = (tensor: ProgramTensor, region: RegionShape): number =>
   tensor.coding === undefined
     ? bytesFor(tensor.dtype, tileElements(tensor, region))
     : codedTileBytes(tensor, tensor.coding, region);
+
+/** How a weight full of zeros would be stored; undefined where nothing is known of its zeros, and where all of it takes no more. */
+export function sparseEstimate(tensor: ProgramTensor, region: RegionShape): Estimate | undefined {
+  if (tensor.density === undefined) return undefined;
+  const [rows, columns] = tileShape(tensor, region);
+  const estimate = estimateTile(rows, columns, DTYPE_BITS[tensor.dtype], tensor.density);
+  return estimate.bytes < bytesFor(tensor.dtype, rows * columns) ? estimate : undefined;
+}
 
 /** Where parts of a dim begin, in the order of their coordinates (outermost axis first), and where the last one ends. */
 export function boundsOfDim(
@@ -68,13 +87,13 @@ export function codedSections(
   columns: CodedPart,
 ): readonly [codes: number, scales: number, tensorScale: number, zeros: number] {
   if (rows.size === 0 || columns.size === 0) return [0, 0, 0, 0];
-  const even = (type: DType, count: number): number => 2 * Math.ceil(bytesFor(type, count) / 2);
+  const section = (type: DType, count: number): number => even(bytesFor(type, count));
   const groups = rows.groups * columns.groups;
   return [
-    even(dtype, rows.size * columns.size),
-    even(scale, groups),
-    tensorScale === null ? 0 : even(tensorScale, 1),
-    typeof zero === 'number' ? 0 : even(zero, groups),
+    section(dtype, rows.size * columns.size),
+    section(scale, groups),
+    tensorScale === null ? 0 : section(tensorScale, 1),
+    typeof zero === 'number' ? 0 : section(zero, groups),
   ];
 }
 

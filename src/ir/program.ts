@@ -4,6 +4,7 @@
  * the same number leave. A decoder streams (1 token a step, the KV cache stays); an encoder takes all at once.
  */
 import type { Coding } from './coding.ts';
+import type { Density, Sparsity } from './sparsity.ts';
 import type { DType } from './types.ts';
 
 /**
@@ -59,6 +60,10 @@ export interface ProgramTensor {
   readonly layout: Layout;
   /** Of a quantized weight only. */
   readonly coding?: Coding;
+  /** Of a weight whose tiles are stored without their zeros. */
+  readonly sparsity?: Sparsity;
+  /** Of a weight full of zeros while regions are searched: takes the place of `sparsity`, and is never in a plan. */
+  readonly density?: Density;
 }
 
 /** Index into RegionProgram.tensors. */

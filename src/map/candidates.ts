@@ -13,6 +13,7 @@ import { mapMemory, type MemoryMap } from '../place/memory.ts';
 import { sidesOf } from './sides.ts';
 import { StagePlanner, type Variant } from './planner.ts';
 import { ALL_REWRITES, type MapOptions } from './rewrites.ts';
+import type { Densities } from './stage-context.ts';
 
 export interface SearchInput {
   readonly graph: Graph;
@@ -21,6 +22,8 @@ export interface SearchInput {
   readonly mode: RunMode;
   readonly target: Target;
   readonly options?: MapOptions;
+  /** Of weights full of zeros. */
+  readonly densities?: Densities;
 }
 
 /** How many stages of each template a region holds: template -> stages. */

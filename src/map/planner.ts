@@ -15,7 +15,7 @@ import type { Target } from '../ir/target.ts';
 import { DTYPE_BITS } from '../ir/types.ts';
 import { bestLayouts, searchLayouts } from './layout-search.ts';
 import type { MapOptions } from './rewrites.ts';
-import { StageContext, type StepSize, tensorText } from './stage-context.ts';
+import { type Densities, StageContext, type StepSize, tensorText } from './stage-context.ts';
 import { usesOf } from './uses.ts';
 
 export interface PlannerInput {
@@ -25,6 +25,7 @@ export interface PlannerInput {
   readonly mode: RunMode;
   readonly target: Target;
   readonly options: MapOptions;
+  readonly densities?: Densities;
 }
 
 /** A program on its shape. */
@@ -124,9 +125,9 @@ export class StagePlanner {
   }
 
   private context(template: number, shape: RegionShape): StageContext {
-    const { graph, roles, stages, target, options } = this.input;
+    const { graph, roles, stages, target, options, densities = new Map() } = this.input;
     const stage = stages.stages[stages.templates[template].exemplar];
-    return new StageContext({ graph, roles, stage, shape, size: this.size, target, options });
+    return new StageContext({ graph, roles, stage, shape, size: this.size, target, options, densities });
   }
 
   private sized({ program }: Strategy, shape: RegionShape): Strategy & { readonly residentBytes: number } {

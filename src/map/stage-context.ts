@@ -20,6 +20,7 @@ import {
   type StepInput,
   type T,
 } from '../ir/program.ts';
+import type { Density } from '../ir/sparsity.ts';
 import { formatName } from '../ir/storage.ts';
 import type { Target } from '../ir/target.ts';
 import { type DType, DTYPE_BITS } from '../ir/types.ts';
@@ -43,7 +44,12 @@ export interface StageInput {
   readonly size: StepSize;
   readonly target: Target;
   readonly options: MapOptions;
+  /** Of weights full of zeros. */
+  readonly densities?: Densities;
 }
+
+/** By weight of a template's exemplar. */
+export type Densities = ReadonlyMap<ValueId, Density>;
 
 /** Cycles of an op without what its run of vector operations shares. */
 export interface Price {
@@ -75,6 +81,7 @@ export class StageContext {
   /** What is multiplied into such queries and keys. */
   readonly goesToHeads: ReadonlySet<ValueId>;
   private readonly roles: ReadonlyMap<string, IoRole>;
+  private readonly densities: Densities;
   private readonly producers = new Map<ValueId, Op>();
   private readonly signatures: number[] = [];
   private readonly signatureOf = new Map<string, number>();
@@ -83,7 +90,8 @@ export class StageContext {
   private readonly inputs = new Map<ValueId, StepInput>();
   private readonly sources = new Map<T, number>();
 
-  constructor({ graph, roles, stage, shape, size, target, options }: StageInput) {
+  constructor({ graph, roles, stage, shape, size, target, options, densities = new Map() }: StageInput) {
+    this.densities = densities;
     this.graph = graph;
     this.roles = roles;
     this.stage = stage;
@@ -166,7 +174,17 @@ export class StageContext {
         this.refuse(op, `has weight ${this.graph.names[v]} as ${formatName(constant)}, which is not tiled yet`);
       const coding = codingOf(matrix);
       const name = this.graph.names[v];
-      return { name, role: 'weight', dtype: constant.stored, shape, layout, ...(coding ? { coding } : {}) };
+      const density = this.densities.get(v);
+      return {
+        name,
+        role: 'weight',
+        dtype: constant.stored,
+        shape,
+        layout,
+        ...(coding ? { coding } : {}),
+        // A table that rows are looked up in keeps its zeros: there are no starts of rows in a bitmap.
+        ...(density !== undefined && this.readersOf(v).every(({ kind }) => kind === 'wafc.linear') ? { density } : {}),
+      };
     });
     this.sources.set(t, this.stage.weights.indexOf(v));
     return t;
@@ -261,12 +279,13 @@ export class StageContext {
 }
 
 /** Equal for tensors that cost the same to work on. */
-export function tensorText({ role, dtype, shape, layout, coding }: ProgramTensor): string {
+export function tensorText({ role, dtype, shape, layout, coding, density }: ProgramTensor): string {
   const { dims, partial, cyclic, woven } = layout;
   const order = woven === undefined ? '' : `~${woven.dim} ${woven.runs}x${woven.lanes}`;
   const owed = partial === null ? '' : `${partial.combine}@${partial.axes.join()}`;
   const coded = coding === undefined ? '' : JSON.stringify(coding);
-  return `${role} ${dtype} ${shape.join()} ${dims.map((axes) => axes.join()).join(';')} ${owed} ${cyclic ?? ''} ${coded}${order}`;
+  const full = density === undefined ? '' : JSON.stringify(density);
+  return `${role} ${dtype} ${shape.join()} ${dims.map((axes) => axes.join()).join(';')} ${owed} ${cyclic ?? ''} ${coded}${order}${full}`;
 }
 
 const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Transpose', 'Identity']);

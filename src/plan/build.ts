@@ -11,6 +11,7 @@ import { bytesFor } from '../ir/types.ts';
 import { pack } from '../tensor/pack.ts';
 import { readConstant } from '../tensor/read.ts';
 import { weightBytes } from './coded-tiles.ts';
+import { sparseBytes } from './sparse-tiles.ts';
 import { type Blob, type Plan, PLAN_SCHEMA, type PlanIo, type PlanStage } from './types.ts';
 
 export type Planned = With<'stages' | 'mapping' | 'placement' | 'memory' | 'routing' | 'schedule'>;
@@ -53,10 +54,14 @@ export function buildPlan(program: Planned, origin: PlanOrigin): Draft {
     const { tensors, weights, weightSources, shape } = mapping.programs[stage.template];
     return weightSources.map((k, i) => {
       const constant = constantOf(graph, stage.weights[k]);
-      const bytes = weightBytes(tensors[weights[i]], shape);
+      const tensor = tensors[weights[i]];
+      const { sparsity } = tensor;
+      const name = graph.names[stage.weights[k]];
+      if (sparsity !== undefined) return place(name, constant, sparseBytes(constant, { ...tensor, sparsity }, shape));
+      const bytes = weightBytes(tensor, shape);
       // Tiles of codes are made of rows and columns.
-      const matrix = isQuantized(constant) ? reshapeConstant(constant, tensors[weights[i]].shape) : constant;
-      return place(graph.names[stage.weights[k]], matrix ?? constant, bytes);
+      const matrix = isQuantized(constant) ? reshapeConstant(constant, tensor.shape) : constant;
+      return place(name, matrix ?? constant, bytes);
     });
   });
   const host = hostPart(graph, stages);

@@ -15,6 +15,9 @@ import type { Findings } from './findings.ts';
 /** Elements of one tensor over a region. assumed: 2^34 is some 30 times the largest matrix of published models. */
 const MAX_ELEMENTS = 2 ** 34;
 
+/** Elements of a tile that is stored without its zeros, as a multiple of those that a core would have room for. assumed: less than 1 in 64 is left. */
+const MOST_SPARSE = 64;
+
 /** Fields that name tensors, by op. `null` is allowed where the schema allows it. */
 const TENSOR_FIELDS: Readonly<Record<ProgramOp['op'], readonly string[]>> = {
   embed: ['table', 'index', 'out'],
@@ -60,6 +63,7 @@ export function checkProgram(program: RegionProgram, path: string, target: Targe
     );
   for (const [t, tensor] of tensors.entries()) {
     checkCoding(tensor, `${path}/tensors/${t}`, found);
+    checkSparsity(tensor, `${path}/tensors/${t}`, target, found);
     if (checkLayout(tensor, `${path}/tensors/${t}`, found))
       checkSize(tensor, shape, `${path}/tensors/${t}`, target, found);
   }
@@ -112,13 +116,37 @@ function checkCoding({ coding, role, shape, dtype, layout }: ProgramTensor, path
     if (phase[d] >= block[d]) wrong(`coding/phase/${d}`, `less than the block of ${block[d]}`, String(phase[d]));
 }
 
+/** What is left out are zeros of a matrix; no tile takes more than a core has. */
+function checkSparsity(
+  { sparsity, role, shape, dtype }: ProgramTensor,
+  path: string,
+  target: Target,
+  found: Findings,
+): void {
+  if (sparsity === undefined) return;
+  const { kind, keep, of, values, bytes, nonZeros, tiles } = sparsity;
+  const wrong = (where: string, expected: string, is: unknown): void =>
+    found.add('plan/sparsity', `${path}/sparsity/${where}`, `expected ${expected}, found ${String(is)}`);
+  if (role !== 'weight' || shape.length !== 2)
+    wrong('kind', 'a weight of rows and columns', `a tensor of role ${role} and rank ${shape.length}`);
+  if (![2, 4, 8, 16, 32, 64].includes(DTYPE_BITS[dtype]))
+    wrong('kind', 'values of 2, 4 or 8 bits or whole words', dtype);
+  if (kind === 'n:m' ? ![4, 8].includes(of) || keep < 1 || keep >= of : keep !== 0 || of !== 0)
+    wrong('of', kind === 'n:m' ? '1 <= keep < of, of 4 or 8' : 'neither keep nor of', `${keep}:${of}`);
+  if (bytes > target.sramBytes) wrong('bytes', `at most ${target.sramBytes}, the SRAM of a core`, bytes);
+  if (nonZeros.min > nonZeros.max || nonZeros.max > values)
+    wrong('nonZeros', 'min <= max <= values', `${nonZeros.min}, ${nonZeros.max}, ${values}`);
+  if (nonZeros.total < nonZeros.min * tiles || nonZeros.total > nonZeros.max * tiles)
+    wrong('nonZeros/total', `from min to max for each of ${tiles} tiles`, nonZeros.total);
+}
+
 /** Cores that an axis of the region has. */
 const coresAlong = ({ width, height, groups }: RegionShape, axis: Layout['dims'][number][number]): number =>
   axis === 'y' ? height : axis === 'xo' ? groups : width / groups;
 
 /** A tile that no core could hold would only cost memory here. */
 function checkSize(
-  { shape, layout, dtype }: ProgramTensor,
+  { shape, layout, dtype, sparsity }: ProgramTensor,
   region: RegionShape,
   path: string,
   target: Target,
@@ -131,7 +159,7 @@ function checkSize(
   }
   if (elements > MAX_ELEMENTS)
     found.add('plan/range', `${path}/shape`, `expected at most ${MAX_ELEMENTS} elements, found ${shape.join(' x ')}`);
-  else if ((tile * DTYPE_BITS[dtype]) / 8 > target.sramBytes)
+  else if ((tile * DTYPE_BITS[dtype]) / 8 > target.sramBytes * (sparsity === undefined ? 1 : MOST_SPARSE))
     found.add(
       'plan/range',
       `${path}/shape`,

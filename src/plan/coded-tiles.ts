@@ -6,7 +6,7 @@
 import { writeSync } from 'node:fs';
 import { type CodedPart, codedSections, partBounds } from '../cost/tile.ts';
 import type { Coding } from '../ir/coding.ts';
-import { codesOf, type Constant, elementCount, groupCount, type Quantized } from '../ir/constant.ts';
+import { codesOf, type Constant, elementCount, groupCount, isQuantized, type Quantized } from '../ir/constant.ts';
 import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import { readUnits } from '../tensor/codes.ts';
@@ -67,11 +67,9 @@ export function writeCodedTiles(
   sink: TileSink,
   offset: number,
 ): string {
-  const { scales, zeros } = constant.quantization;
   const grid = gridOf(tensor, region);
   const { rows, columns, offsets } = grid;
-  const numbers = [wholePlane(scales), wholePlane(scales.quantization?.scales), wholePlane(zeros)];
-  for (const plane of numbers) if (plane !== null) sink.see?.(plane.constant, plane.units);
+  const putCoding = codingSections(constant, grid, tensor, sink);
   const zerosIn = zeroCounter(constant);
   const out = new Uint8Array(grid.bytes <= WHOLE_BYTES ? grid.bytes : 0);
   const bounds = (parts: readonly Part[]): number[] => [0, ...parts.map(({ start, size }) => start + size)];
@@ -88,17 +86,48 @@ export function writeCodedTiles(
         const tile = out.length > 0 ? out.subarray(at, at + length) : new Uint8Array(length);
         const own = { row: row.start - block.starts[0], column: column.start - block.starts[1] };
         putBox(codes, { ...own, rows: row.size, columns: column.size }, tile, 0);
-        const groups = { row: row.group, column: column.group, rows: row.groups, columns: column.groups };
-        let to = sections[0];
-        for (const [i, plane] of numbers.entries()) {
-          if (plane !== null) putBox(plane, i === 1 ? ONE : groups, tile, to);
-          to += sections[i + 1];
-        }
+        putCoding(tile.subarray(sections[0]), r, c);
         if (out.length === 0) writeSync(sink.fd, tile, 0, length, offset + at);
       }
   }
   if (out.length > 0) writeSync(sink.fd, out, 0, out.length, offset);
   return digestOf(sink, out.length > 0 ? out : undefined, offset, grid.bytes);
+}
+
+/** Puts what follows the codes of the tile of parts (r, c): scales, the scale of scales, zero points. */
+export type CodingWriter = (to: Uint8Array, r: number, c: number) => void;
+
+/** For tiles of a constant over a region; undefined for a dense one. */
+export function codingWriter(
+  constant: Constant,
+  tensor: ProgramTensor,
+  region: RegionShape,
+  sink: TileSink,
+): CodingWriter | undefined {
+  const { coding } = tensor;
+  if (coding === undefined || !isQuantized(constant)) return undefined;
+  const coded = { ...tensor, coding };
+  return codingSections(constant, gridOf(coded, region), coded, sink);
+}
+
+function codingSections(
+  { quantization: { scales, zeros } }: Quantized,
+  { rows, columns }: CodedGrid,
+  { dtype, coding }: CodedTensor,
+  sink: TileSink,
+): CodingWriter {
+  const numbers = [wholePlane(scales), wholePlane(scales.quantization?.scales), wholePlane(zeros)];
+  for (const plane of numbers) if (plane !== null) sink.see?.(plane.constant, plane.units);
+  return (to, r, c) => {
+    const [row, column] = [rows[r], columns[c]];
+    const [, ...sections] = codedSections(dtype, coding, row, column);
+    const groups = { row: row.group, column: column.group, rows: row.groups, columns: column.groups };
+    let at = 0;
+    for (const [i, plane] of numbers.entries()) {
+      if (plane !== null) putBox(plane, i === 1 ? ONE : groups, to, at);
+      at += sections[i];
+    }
+  };
 }
 
 /** Elements of a matrix as their bits: `bits / 8` bytes each, or a byte each where they are narrower. */

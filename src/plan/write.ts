@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Diagnostic, Report } from '../diag/diagnostic.ts';
-import { isQuantized } from '../ir/constant.ts';
+import { type Constant, isQuantized } from '../ir/constant.ts';
+import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import type { Progress } from '../util/progress.ts';
 import { readPacked } from '../tensor/read.ts';
 import type { Draft, PlannedBlob } from './build.ts';
 import { hasNotFinite } from './finite.ts';
 import { writeCodedTiles } from './coded-tiles.ts';
+import { writeSparseTiles } from './sparse-tiles.ts';
 import { type TileSink, writeTiles } from './tiles.ts';
 import type { Blob, Plan } from './types.ts';
 
@@ -53,12 +55,7 @@ export function writeWeights(
       const weights = stageBlobs[s].map(({ blob, constant }, i) => {
         pad(blob.offset);
         const tensor = program.tensors[program.weights[i]];
-        const { coding } = tensor;
-        const digest =
-          coding !== undefined && isQuantized(constant)
-            ? writeCodedTiles(constant, { ...tensor, coding }, program.shape, sink, blob.offset)
-            : writeTiles(constant, tensor, program.shape, sink, blob.offset);
-        return written(blob, digest);
+        return written(blob, writeWeight(constant, tensor, program.shape, sink, blob.offset));
       });
       return { ...stage, weights };
     });
@@ -78,6 +75,21 @@ export function writeWeights(
   } finally {
     closeSync(fd);
   }
+}
+
+/** Tiles of a weight as its tensor says that they are stored. */
+function writeWeight(
+  constant: Constant,
+  tensor: ProgramTensor,
+  region: RegionShape,
+  sink: TileSink,
+  offset: number,
+): string {
+  const { coding, sparsity } = tensor;
+  if (sparsity !== undefined) return writeSparseTiles(constant, { ...tensor, sparsity }, region, sink, offset);
+  if (coding !== undefined && isQuantized(constant))
+    return writeCodedTiles(constant, { ...tensor, coding }, region, sink, offset);
+  return writeTiles(constant, tensor, region, sink, offset);
 }
 
 const notFiniteWarning = (name: string): Diagnostic => ({

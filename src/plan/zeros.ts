@@ -1,5 +1,5 @@
 /** Elements that are zero among the bytes of weights: counted while they are written, so that nothing is read twice. */
-import { groupCount, type Quantized } from '../ir/constant.ts';
+import { type Constant, groupCount, isQuantized, type Quantized } from '../ir/constant.ts';
 import { DTYPE_BITS, type DType, isFloat } from '../ir/types.ts';
 import { readConstant } from '../tensor/read.ts';
 
@@ -33,15 +33,21 @@ export function countZeros(dtype: DType, bytes: Uint8Array): number {
   return zeros;
 }
 
+/** Counts the zeros of a box of a matrix, coded or dense, from its units. */
+export type ZeroMeter = (
+  units: Uint8Array,
+  starts: readonly [number, number],
+  sizes: readonly [number, number],
+) => number;
+
+export const zeroMeter = (c: Constant): ZeroMeter =>
+  isQuantized(c) ? zeroCounter(c) : (units) => countZeros(c.stored, units);
+
 /**
  * A counter of the zeros of a quantized matrix, to be called with boxes of its codes (one a byte): a value is zero where the
  * code is its zero point.
  */
-export function zeroCounter({
-  shape,
-  stored,
-  quantization: { zeros, block, phase },
-}: Quantized): (units: Uint8Array, starts: readonly [number, number], sizes: readonly [number, number]) => number {
+export function zeroCounter({ shape, stored, quantization: { zeros, block, phase } }: Quantized): ZeroMeter {
   const mask = maskOf(stored);
   const across = groupCount(shape[1], block[1], phase[1]);
   const points = typeof zeros === 'number' ? [zeros] : readConstant(zeros).data;

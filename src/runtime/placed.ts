@@ -15,7 +15,7 @@ import { parseType } from './op.ts';
 /** Writes a region program down. */
 export interface RegionBuilder {
   /** A tensor by its role, its name and its layout: `f32[1,64]{1@y, rep x}`. */
-  tensor(role: TensorRole, name: string, layout: string, more?: Pick<ProgramTensor, 'coding'>): T;
+  tensor(role: TensorRole, name: string, layout: string, more?: Pick<ProgramTensor, 'coding' | 'sparsity'>): T;
   run(op: ProgramOp): void;
 }
 

@@ -78,7 +78,7 @@ export function compareCoded(
 }
 
 /** What keeps the constant from being the weight that the plan describes. */
-function codingMismatch({ dtype, shape }: ProgramTensor, coding: Coding, c: Constant): string | undefined {
+export function codingMismatch({ dtype, shape }: ProgramTensor, coding: Coding, c: Constant): string | undefined {
   if (!isQuantized(c)) return `expected ${dtype} codes with scales, found a dense ${c.stored}[${c.shape}]`;
   const { scales, zeros, block, phase, rounded } = c.quantization;
   const groups = (b: readonly number[]): string => shape.map((n, d) => Math.min(b[d], n + phase[d])).join(' x ');
@@ -107,14 +107,14 @@ function zeroOf(zeros: Constant | number, { zero }: Coding): unknown {
  * The sign bit of a code where the model has signed codes as unsigned ones around the middle, as MatMulNBits does: the same
  * numbers with another first bit. 0 where codes are those of the plan.
  */
-function signBit({ dtype }: Pick<ProgramTensor, 'dtype'>, { zero }: Coding, c: Quantized): number {
+export function signBit({ dtype }: Pick<ProgramTensor, 'dtype'>, { zero }: Coding, c: Quantized): number {
   const bits = DTYPE_BITS[dtype];
   const middle = 2 ** (bits - 1);
   return dtype.startsWith('i') && c.stored === `u${bits}` && c.quantization.zeros === middle && zero === 0 ? middle : 0;
 }
 
 /** All scales, the scale of scales, all zero points, as the model stores them: bytes each, or codes, one a byte. */
-interface Table {
+export interface Table {
   readonly what: string;
   readonly bits: number;
   readonly units: Uint8Array;
@@ -122,7 +122,7 @@ interface Table {
   readonly width: number;
 }
 
-function tablesOf({ quantization: { scales, zeros } }: Quantized, coding: Coding): Table[] {
+export function tablesOf({ quantization: { scales, zeros } }: Quantized, coding: Coding): Table[] {
   const table = (what: string, c: Constant, width: number): Table => {
     const units = readUnits(
       c,
@@ -150,7 +150,7 @@ interface Box {
 function compareTile(
   tile: Uint8Array,
   { dtype }: ProgramTensor,
-  { block, phase }: Coding,
+  coding: Coding,
   { rows, cols }: Box,
   wanted: { readonly codes: Uint8Array; readonly row: number; readonly col: number; readonly width: number },
   tables: readonly Table[],
@@ -163,10 +163,21 @@ function compareTile(
     8,
   );
   if (code >= 0) return `the code at row ${rows[0] + Math.floor(code / width)}, column ${cols[0] + (code % width)}`;
+  return compareTables(tile, Math.ceil((height * width * DTYPE_BITS[dtype]) / 16), coding, { rows, cols }, tables);
+}
+
+/** The first table of a tile, from its 16-bit word `word` on, that differs, and where. */
+export function compareTables(
+  tile: Uint8Array,
+  from: number,
+  { block, phase }: Coding,
+  { rows, cols }: Box,
+  tables: readonly Table[],
+): string | undefined {
   const group = (i: number, d: 0 | 1): number => Math.floor((i + phase[d]) / block[d]);
   const [g0, h0] = [group(rows[0], 0), group(cols[0], 1)];
   const [down, across] = [group(rows[1] - 1, 0) - g0 + 1, group(cols[1] - 1, 1) - h0 + 1];
-  let word = Math.ceil((height * width * DTYPE_BITS[dtype]) / 16);
+  let word = from;
   for (const { what, bits, units, width: entries } of tables) {
     const one = entries === 0;
     const [r, c] = one ? [1, 1] : [down, across];

@@ -5,6 +5,7 @@
  * C1: every weight is a constant of the model, of the same elements
  * C2: every element of a weight is in exactly one tile, and the file has all tiles
  * C3: the elements of every tile are those of the constant, byte for byte
+ * C4: sparse tiles have the bytes, values and non-zeros that the plan states: no tile more, and one as many
  */
 import { closeSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,6 +22,7 @@ import { bytesFor, DTYPE_BITS } from '../ir/types.ts';
 import type { Blob, Plan } from '../plan/types.ts';
 import { readPacked } from '../tensor/read.ts';
 import { compareCoded } from './coded-coverage.ts';
+import { compareSparse, TileFigures } from './sparse-coverage.ts';
 import { type Block, blocksOf } from './tile-blocks.ts';
 import { firstDifference, readElementsAt } from './tile-bytes.ts';
 import { type TileTable, tileTable } from './tile-table.ts';
@@ -40,14 +42,26 @@ export function checkCoverage(plan: Plan, folder: string, weightOf: WeightOf): D
     return [broken('C2', `expected the tiles of the plan in ${path}, found no such file`)];
   const found: Diagnostic[] = [];
   const tables = new Map<string, TileTable>();
+  const figures = new Map<string, { readonly what: string; readonly tiles: TileFigures }>();
   const fd = openSync(path, 'r');
   try {
     for (const [s, stage] of plan.stages.entries()) {
       const { program } = plan.templates[stage.template];
       for (const [w, blob] of stage.weights.entries()) {
         const tensor = program.tensors[program.weights[w]];
-        const { shape, layout, coding } = tensor;
+        const { shape, layout, coding, sparsity } = tensor;
         const what = `weight ${blob.name} of stage ${stage.name}`;
+        if (sparsity !== undefined) {
+          const constant = weightOf(s, w);
+          const key = `${stage.template} ${w}`;
+          const known = figures.get(key) ?? { what, tiles: new TileFigures(sparsity) };
+          figures.set(key, known);
+          const fault = constant
+            ? compareSparse(fd, blob, { ...tensor, sparsity }, program.shape, constant, known.tiles)
+            : ({ rule: 'C1', message: 'expected a constant of the model, found none' } as const);
+          if (fault !== undefined) found.push(broken(fault.rule, `${what}: ${fault.message}`));
+          continue;
+        }
         if (coding !== undefined) {
           const constant = weightOf(s, w);
           const fault = constant
@@ -78,6 +92,11 @@ export function checkCoverage(plan: Plan, folder: string, weightOf: WeightOf): D
     }
   } finally {
     closeSync(fd);
+  }
+  if (found.length > 0) return found;
+  for (const { what, tiles } of figures.values()) {
+    const fault = tiles.fault();
+    if (fault !== undefined) found.push(broken(fault.rule, `${what}: ${fault.message}`));
   }
   return found;
 }

@@ -108,6 +108,7 @@ export const RULES: readonly RuleFamily[] = [
       C1: 'every weight is a constant of the model, of the same elements',
       C2: 'every element of a weight is in exactly one tile, and the file has all tiles',
       C3: 'the elements of every tile are those of the constant, byte for byte',
+      C4: 'sparse tiles have the bytes, values and non-zeros that the plan states: no tile more, and one as many',
     },
   },
 ];

@@ -51,7 +51,9 @@ export function mostElements({ shape, layout }: ProgramTensor, region: RegionSha
 
 /** Most bytes of `tensor` on one core; of a coded weight, with what its codes need. */
 export function mostBytes(tensor: ProgramTensor, region: RegionShape): number {
-  const { coding, shape, layout } = tensor;
+  const { coding, shape, layout, sparsity } = tensor;
+  // What the plan states; C4 compares it with the tiles.
+  if (sparsity !== undefined) return sparsity.bytes;
   if (coding === undefined) return bytesFor(tensor.dtype, mostElements(tensor, region));
   const [rows, columns] = shape.map((extent, d) => cutsOf(extent, layout.dims[d], region, []));
   const seen = new Set<string>();

@@ -14,6 +14,11 @@ export const PLAN_CHECK_CODES: CodeTable = {
     why: 'Codes of 2, 4 or 8 bits belong to a matrix of weights; scales are floats, zero points are codes or floats.',
     fix: AGAIN,
   },
+  'plan/sparsity': {
+    title: 'a weight leaves out zeros in a way that no tile can be',
+    why: 'What is left out are zeros of a matrix of weights; the largest tile fits a core, and its figures go together.',
+    fix: AGAIN,
+  },
   'plan/count': {
     title: 'two tables of the plan have different lengths',
     why: 'Entries belong together by position: the inputs of a stage and of its program, the maps and the regions.',

@@ -7,6 +7,11 @@ export const PLAN_CODES: CodeTable = {
     why: 'Every weight, the KV cache and every buffer stay in the SRAM of some core; there are too few cores for them.',
     fix: 'See what the message offers: a shorter context, fewer bits per weight, a larger target.',
   },
+  'fit/sparse': {
+    title: 'weights are stored without their zeros',
+    why: 'Tiles full of zeros are stored with an index and without them, where that makes the fullest core smaller. Reading an index costs cycles that nobody has measured on a wafer for one token at a time; the cost model charges assumed ones.',
+    fix: 'Nothing is wrong. --passes with choose-regions{dense=true} stores zeros like other values.',
+  },
   'fit/sram': {
     title: 'a core needs more SRAM than a program may use',
     why: 'Code, stack, weights, KV cache and buffers of the fullest core add up to more than the target gives a core.',

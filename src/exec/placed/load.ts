@@ -21,9 +21,10 @@ export function loadWeight(fd: number, blob: Blob, tensor: ProgramTensor, cores:
   }
   const wrongSize = (what: string, expected: number): never =>
     fail({ code: 'plan/blob-size', message: `${blob.name} has ${blob.bytes} bytes, but ${what} needs ${expected}` });
-  if (tensor.coding !== undefined) {
-    const expected = unpackTiles(bytes, tensor, tensor.coding, tiles, cores);
-    if (expected !== blob.bytes) wrongSize(`${tensor.dtype}[${tensor.shape}] with its scales`, expected);
+  if (tensor.coding !== undefined || tensor.sparsity !== undefined) {
+    const expected = unpackTiles(bytes, tensor, tiles, cores);
+    const rest = tensor.sparsity === undefined ? 'with its scales' : 'without its zeros';
+    if (expected !== blob.bytes) wrongSize(`${tensor.dtype}[${tensor.shape}] ${rest}`, expected);
     return tiles;
   }
   const elements = tensor.shape.reduce((a, b) => a * b, 1);

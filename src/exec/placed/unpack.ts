@@ -1,11 +1,13 @@
 /**
- * What a core does with the bytes of a coded tile: codes, scales and zero points to values, by the definition in
+ * What a core does with the bytes of a coded or sparse tile: codes, scales and zero points to values, by the definition in
  * ARCHITECTURE.md ("weights.bin") and no code of the writer or of the reference's decoding.
  */
 import type { Coding } from '../../ir/coding.ts';
 import type { ProgramTensor } from '../../ir/program.ts';
+import type { Sparsity } from '../../ir/sparsity.ts';
 import { DTYPE_BITS, type DType, isFloat } from '../../ir/types.ts';
 import { roundTo, unpack } from '../../tensor/pack.ts';
+import { expandTile } from './expand.ts';
 import type { Cores, Ranges, Spread } from './geometry.ts';
 
 /** Elements `start <= i < end` of a dim, and the first group they touch and the one after the last. */
@@ -16,36 +18,84 @@ interface Span {
   readonly endGroup: number;
 }
 
-/** Decodes the tile of every core into `tiles`. Returns the bytes that all tiles take together, which `blob` must have. */
-export function unpackTiles(
-  blob: Uint8Array,
-  { dtype, layout }: ProgramTensor,
-  coding: Coding,
-  tiles: Spread,
-  cores: Cores,
-): number {
-  const [rows, columns] = [0, 1].map((d) => spansOf(tiles.ranges[d], coding.block[d], coding.phase[d]));
+/** Values of one tile, row by row. */
+type Decode = (tile: Uint8Array, rows: Span, columns: Span) => Float32Array;
+
+/**
+ * Decodes the tile of every core into `tiles`. Returns the bytes that all tiles take together, with the table of sparse ones: what `blob` must
+ * have.
+ */
+export function unpackTiles(blob: Uint8Array, tensor: ProgramTensor, tiles: Spread, cores: Cores): number {
+  const { dtype, layout, coding, sparsity } = tensor;
+  const [rows, columns] = [0, 1].map((d) => spansOf(tiles.ranges[d], coding?.block[d] ?? 1, coding?.phase[d] ?? 0));
   const byColumns = layout.dims[1].includes('y');
-  const places = new Map<string, Tile>();
-  let at = 0;
+  const places = new Map<string, Place>();
+  const count = rows.length * columns.length;
+  const table = new DataView(blob.buffer, blob.byteOffset, blob.byteLength);
+  // Where a sparse tile ends, only the table says.
+  const first = sparsity === undefined ? 0 : 4 * (count + 1);
+  if (first > blob.length) return first;
+  let [at, n] = [first, 0];
   for (const outer of byColumns ? columns : rows)
     for (const inner of byColumns ? rows : columns) {
-      const tile = tileAt(at, dtype, coding, byColumns ? [inner, outer] : [outer, inner]);
-      places.set(`${tile.rows.start} ${tile.columns.start}`, tile);
-      at = tile.end;
+      const [r, c] = byColumns ? [inner, outer] : [outer, inner];
+      const end =
+        sparsity === undefined ? at + tileBytes(dtype, coding, r, c) : first + 2 * table.getUint32(4 * (n + 1), true);
+      places.set(`${r.start} ${c.start}`, { rows: r, columns: c, start: at, end });
+      at = end;
+      n++;
     }
-  const decoded = new Map<Tile, Float32Array>();
+  const decode: Decode = (tile, r, c) => {
+    const whole = sparsity === undefined ? tile : wholeTile(tile, tensor, sparsity, r, c);
+    if (coding !== undefined) return decodeTile(whole, dtype, coding, r, c);
+    return Float32Array.from(unpack(dtype, whole, (r.end - r.start) * (c.end - c.start)));
+  };
+  const decoded = new Map<Place, Float32Array>();
   for (let core = 0; core < cores.count && at <= blob.length; core++) {
     const [r, c] = tiles.ranges;
     if (r.size[core] === 0 || c.size[core] === 0) continue;
-    const tile = places.get(`${r.start[core]} ${c.start[core]}`);
-    if (tile === undefined) throw new Error(`core ${core} holds a tile that is in no part`);
+    const place = places.get(`${r.start[core]} ${c.start[core]}`);
+    if (place === undefined) throw new Error(`core ${core} holds a tile that is in no part`);
     // Replicas are stored once.
-    const values = decoded.get(tile) ?? decode(blob, tile, dtype, coding);
-    decoded.set(tile, values);
+    const values = decoded.get(place) ?? decode(blob.subarray(place.start, place.end), place.rows, place.columns);
+    decoded.set(place, values);
     tiles.data.set(values, core * tiles.stride);
   }
   return at;
+}
+
+interface Place {
+  readonly rows: Span;
+  readonly columns: Span;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A sparse tile as it would be with all of its elements. */
+function wholeTile(
+  tile: Uint8Array,
+  { dtype, coding }: ProgramTensor,
+  sparsity: Sparsity,
+  rows: Span,
+  columns: Span,
+): Uint8Array {
+  const box = { row: rows.start, rows: rows.end - rows.start, columns: columns.end - columns.start };
+  const bits = DTYPE_BITS[dtype];
+  if (coding === undefined) return expandTile(tile, sparsity, box, bits, undefined).packed;
+  const groupOf = groupsOf(coding, rows, columns);
+  const { packed, rest } = expandTile(tile, sparsity, box, bits, (from) => {
+    const { zeros } = sectionsOf(from, coding, groupOf.count);
+    const points = typeof coding.zero === 'number' ? undefined : numbers(tile, zeros, coding.zero, groupOf.count);
+    return (element) => {
+      const group = groupOf.at(Math.floor(element / box.columns), element % box.columns);
+      // As bits of a code; a zero point that is no code stands for no element that was left out.
+      return Number(points === undefined ? coding.zero : points[group]) & (2 ** bits - 1);
+    };
+  });
+  const whole = new Uint8Array(packed.length + tile.length - rest);
+  whole.set(packed);
+  whole.set(tile.subarray(rest), packed.length);
+  return whole;
 }
 
 /** The parts of a dim that hold something, in order. */
@@ -62,46 +112,60 @@ function spansOf({ start, size }: Ranges, block: number, phase: number): Span[] 
     }));
 }
 
-/** Where a tile and its sections begin; each section ends on an even byte. */
-interface Tile {
-  readonly rows: Span;
-  readonly columns: Span;
-  readonly codes: number;
-  readonly scales: number;
-  readonly tensorScale: number;
-  readonly zeros: number;
-  readonly end: number;
-}
-
-function tileAt(at: number, dtype: DType, coding: Coding, [rows, columns]: readonly Span[]): Tile {
-  const elements = (rows.end - rows.start) * (columns.end - columns.start);
-  const groups = (rows.endGroup - rows.firstGroup) * (columns.endGroup - columns.firstGroup);
-  const after = (from: number, type: DType | number | null, count: number): number =>
-    type === null || typeof type === 'number' ? from : from + 2 * Math.ceil((count * DTYPE_BITS[type]) / 16);
-  const scales = after(at, dtype, elements);
-  const tensorScale = after(scales, coding.scale, groups);
-  const zeros = after(tensorScale, coding.tensorScale, 1);
-  return { rows, columns, codes: at, scales, tensorScale, zeros, end: after(zeros, coding.zero, groups) };
-}
-
-function decode(blob: Uint8Array, tile: Tile, dtype: DType, coding: Coding): Float32Array {
-  const { rows, columns } = tile;
+/** Groups that a tile touches, row-major, and the one of an element. */
+function groupsOf(
+  { block, phase }: Coding,
+  rows: Span,
+  columns: Span,
+): { readonly count: number; at(row: number, column: number): number } {
   const across = columns.endGroup - columns.firstGroup;
-  const groups = (rows.endGroup - rows.firstGroup) * across;
-  const scales = Float32Array.from(numbers(blob, tile.scales, coding.scale, groups));
+  return {
+    count: (rows.endGroup - rows.firstGroup) * across,
+    at: (row, column) =>
+      (Math.floor((rows.start + row + phase[0]) / block[0]) - rows.firstGroup) * across +
+      (Math.floor((columns.start + column + phase[1]) / block[1]) - columns.firstGroup),
+  };
+}
+
+/** Bytes of a section: it ends on an even byte. */
+const sectionBytes = (type: DType | number | null, count: number): number =>
+  type === null || typeof type === 'number' ? 0 : 2 * Math.ceil((count * DTYPE_BITS[type]) / 16);
+
+/** Where the sections behind the codes begin, and where the last one ends. */
+function sectionsOf(
+  scales: number,
+  coding: Coding,
+  groups: number,
+): { readonly scales: number; readonly tensorScale: number; readonly zeros: number; readonly end: number } {
+  const tensorScale = scales + sectionBytes(coding.scale, groups);
+  const zeros = tensorScale + sectionBytes(coding.tensorScale, 1);
+  return { scales, tensorScale, zeros, end: zeros + sectionBytes(coding.zero, groups) };
+}
+
+function tileBytes(dtype: DType, coding: Coding | undefined, rows: Span, columns: Span): number {
+  const elements = (rows.end - rows.start) * (columns.end - columns.start);
+  if (coding === undefined) return Math.ceil((elements * DTYPE_BITS[dtype]) / 8);
+  return sectionsOf(sectionBytes(dtype, elements), coding, groupsOf(coding, rows, columns).count).end;
+}
+
+function decodeTile(tile: Uint8Array, dtype: DType, coding: Coding, rows: Span, columns: Span): Float32Array {
+  const [height, width] = [rows.end - rows.start, columns.end - columns.start];
+  const groups = groupsOf(coding, rows, columns);
+  const at = sectionsOf(sectionBytes(dtype, height * width), coding, groups.count);
+  const scales = Float32Array.from(numbers(tile, at.scales, coding.scale, groups.count));
   if (coding.tensorScale !== null) {
-    const [factor] = numbers(blob, tile.tensorScale, coding.tensorScale, 1);
-    for (let g = 0; g < groups; g++) scales[g] *= factor;
+    const [factor] = numbers(tile, at.tensorScale, coding.tensorScale, 1);
+    for (let g = 0; g < groups.count; g++) scales[g] *= factor;
   }
-  const { zero, block, phase } = coding;
-  const zeros = typeof zero === 'number' ? undefined : numbers(blob, tile.zeros, zero, groups);
-  const codes = numbers(blob, tile.codes, dtype, (rows.end - rows.start) * (columns.end - columns.start));
+  const { zero } = coding;
+  const zeros = typeof zero === 'number' ? undefined : numbers(tile, at.zeros, zero, groups.count);
+  const codes = numbers(tile, 0, dtype, height * width);
   const out = new Float32Array(codes.length);
-  let n = 0;
-  for (let i = rows.start; i < rows.end; i++) {
-    const row = (Math.floor((i + phase[0]) / block[0]) - rows.firstGroup) * across - columns.firstGroup;
-    for (let j = columns.start; j < columns.end; j++, n++) {
-      const group = row + Math.floor((j + phase[1]) / block[1]);
+  const across = Int32Array.from({ length: width }, (_, j) => groups.at(0, j) - groups.at(0, 0));
+  for (let i = 0, n = 0; i < height; i++) {
+    const first = groups.at(i, 0);
+    for (let j = 0; j < width; j++, n++) {
+      const group = first + across[j];
       const offset = zeros === undefined ? Number(zero) : zeros[group];
       out[n] = Math.fround(codes[n] - offset) * scales[group];
     }
