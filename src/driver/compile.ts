@@ -48,7 +48,9 @@ import { algorithmOf, compressionSteps, valueSteps, wantsCompression } from './c
 import { matrixQuality } from './quality.ts';
 import { COMPRESSION_PASSES, GRAPH_STEPS, pipelineFor } from './pipeline.ts';
 import { writePlainOnnx } from './plain-onnx.ts';
+import { PLANNED_DENSE } from './pruning.ts';
 import { fits, remediesFor, shorterContext } from './remedies.ts';
+import { balanceRemark, balancesTiles, rehearsedGrids } from './tile-grids.ts';
 
 /** A context that is chosen, not asked for, is at least this long. */
 const MIN_CONTEXT = 32;
@@ -122,6 +124,7 @@ async function compiled(args: CompileArguments, effects: Effects): Promise<Answe
       code: 'compress/no-values',
       message: `${compression.evaluate === undefined ? '--export-onnx' : '--eval'} reads the weights that --no-weights leaves out`,
     });
+  if (!known.values && compression.prune !== undefined) diagnostics.push(PLANNED_DENSE);
   if (compression.act !== undefined && target.macsPerCycle.i8 === undefined)
     diagnostics.push({
       code: 'compress/float-products',
@@ -144,10 +147,12 @@ async function compiled(args: CompileArguments, effects: Effects): Promise<Answe
         )
       : undefined;
   if (auto !== undefined) diagnostics.push(auto.remark);
-  const wanted =
+  const stepsFor = (grids?: readonly string[]): readonly Step[] =>
     auto?.overrides === null
-      ? compressionSteps({ ...compression, quantize: 'int4' }, known)
-      : compressionSteps(compression, { ...known, ...(auto === undefined ? {} : { chosen: auto.overrides }) });
+      ? compressionSteps({ ...compression, quantize: 'int4' }, known, grids)
+      : compressionSteps(compression, { ...known, ...(auto === undefined ? {} : { chosen: auto.overrides }) }, grids);
+  const grids = balancesTiles(stepsFor()) ? rehearsedGrids(start, stepsFor(), goalOf(args)) : undefined;
+  const wanted = stepsFor(grids);
   const steps =
     args.flags.passes === undefined ? pipelineFor(goalOf(args), wanted) : parsePassList(args.flags.passes, PASSES);
   const options = {
@@ -227,6 +232,7 @@ async function compiled(args: CompileArguments, effects: Effects): Promise<Answe
       json: () => ({ schema: 'wafc.partial/1', fits: null }),
     };
   }
+  if (grids !== undefined) diagnostics.push(...balanceRemark(grids, program));
   const tooLong = (args.promptTokens ?? []).filter((n) => n > program.mode.context);
   if (program.mode.kind === 'stream' && tooLong.length > 0) {
     fail({
@@ -285,10 +291,12 @@ function calibrated(start: Program, args: CompileArguments, effects: Effects, di
 
 const bindingStep = (steps: readonly Step[]): number => steps.findIndex(({ pass }) => pass.name === 'bind-lengths');
 
-const goalOf = ({ objective, regions = 0, layersPerRegion = 0 }: CompileArguments): SearchGoal => ({
+const goalOf = ({ objective, regions = 0, layersPerRegion = 0, weights }: CompileArguments): SearchGoal => ({
   objective,
   regions,
   layersPerRegion,
+  // What is not read is not counted.
+  ...(weights ? {} : { dense: true }),
 });
 
 function runPipeline(

@@ -70,7 +70,7 @@ function weightSteps(
   const rules = { ...formats, exclude: args.exclude };
   return [
     ...(algorithm.includes('awq') && format.kind === 'integer' && values ? [step(scaleInputs, rules)] : []),
-    ...pruningSteps(args, formats, grids),
+    ...pruningSteps(args, { values, grids, formats }),
     step(quantizeWeights, { ...rules, algorithm, shapesOnly: !values }),
   ];
 }
@@ -83,12 +83,12 @@ function layerSteps(
   grids?: readonly string[],
 ): readonly Step[] {
   const formats = { format: 'keep', head: 'keep', overrides: [...chosen, ...args.override] };
-  if (formats.overrides.length === 0) return pruningSteps(args, undefined, grids);
+  if (formats.overrides.length === 0) return pruningSteps(args, { values, grids });
   const rules = { ...formats, exclude: args.exclude };
   const algorithm = algorithmOf({ ...args, quantize: 'int4' });
   return [
     ...(algorithm.includes('awq') && values ? [step(scaleInputs, rules)] : []),
-    ...pruningSteps(args, formats, grids),
+    ...pruningSteps(args, { values, grids, formats }),
     step(quantizeWeights, { ...rules, algorithm, shapesOnly: !values }),
   ];
 }

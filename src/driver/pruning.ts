@@ -1,7 +1,7 @@
 /** What `--prune` means: passes that run before weights are quantized, in the order of compression.md section 6.1. */
 import pruneWeights from '../../passes/2-compress/prune-weights.ts';
 import { isRefused, parsePrune, PRUNE_WORDS, type Prune, type WeightPruning } from '../compress/prune/words.ts';
-import { fail } from '../diag/diagnostic.ts';
+import { type Diagnostic, fail } from '../diag/diagnostic.ts';
 import { type Step, step } from '../pass/pass.ts';
 import type { CompressionArguments } from './contract.ts';
 
@@ -47,19 +47,33 @@ const looks = (prune: Prune, args: CompressionArguments): boolean =>
 export const pruningNeedsInputs = (args: CompressionArguments): boolean =>
   prunesOf(args).some((prune) => looks(prune, args));
 
+export interface PruningContext {
+  /** Whether weights have values; none are chosen from shapes alone. */
+  readonly values: boolean;
+  /** What sparsegpt rounds to in the same sweep. */
+  readonly formats?: FormatRules;
+  /** Tiles of each layer on the cores, for `:tile`. */
+  readonly grids?: readonly string[] | undefined;
+}
+
+/** What `--no-weights` makes of `--prune`. */
+export const PLANNED_DENSE: Diagnostic = {
+  code: 'compress/no-values',
+  severity: 'remark',
+  message: '--prune chooses by the weights that --no-weights leaves out: the plan is that of the dense model',
+};
+
 /**
  * The passes of `--prune`, parts before single weights.
  *
- * @param formats what sparsegpt rounds to in the same sweep
- * @param grids tiles of each layer on the cores, for `:tile`
  * @throws Diagnosed `compress/no-calibration` when a text is needed and there is none
  */
 export function pruningSteps(
   args: CompressionArguments,
-  formats: FormatRules = NO_FORMATS,
-  grids: readonly string[] = [],
+  { values, formats = NO_FORMATS, grids = [] }: PruningContext,
 ): readonly Step[] {
   const prunes = prunesOf(args);
+  if (!values) return [];
   const blind = args.calib === undefined ? prunes.findIndex((prune) => looks(prune, args)) : -1;
   if (blind >= 0)
     fail({

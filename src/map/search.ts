@@ -23,6 +23,8 @@ export type Objective = 'latency' | 'throughput';
 
 export interface SearchGoal extends Request {
   readonly objective: Objective;
+  /** Zeros are stored like other values, and never counted. */
+  readonly dense?: boolean;
 }
 
 export interface Found {

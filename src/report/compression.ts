@@ -3,6 +3,7 @@ import { elementCount } from '../ir/constant.ts';
 import { codingName } from '../ir/storage.ts';
 import type { Plan } from '../plan/types.ts';
 import { tileBytes } from '../cost/tile.ts';
+import { type SparseFigures, sparseFigures } from './sparse.ts';
 
 /** One matrix; see compression.md section 6.3. */
 export interface MatrixFigures {
@@ -23,6 +24,8 @@ export interface CompressionFigures {
   readonly kv: string | null;
   /** Share of the weights that are zero; null in a plan made without weights. */
   readonly sparsity: number | null;
+  /** Weights stored without their zeros; null when there are none. */
+  readonly sparse: SparseFigures | null;
   readonly bitsPerWeight: number;
   /** Over all matrices that were compressed here; null where none was. */
   readonly sqnrDb: number | null;
@@ -50,6 +53,7 @@ export function compressionFigures(plan: Plan): CompressionFigures {
     weights: weightFormats(plan),
     kv: kvFormats(plan),
     sparsity: sparsityOf(plan),
+    sparse: sparseFigures(plan),
     bitsPerWeight: bitsPerWeight(plan),
     sqnrDb: numberOf(made.sqnrDb),
     perplexity:

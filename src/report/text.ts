@@ -5,6 +5,7 @@ import { formatBytes, formatCount, formatInteger, formatPercent } from '../util/
 import { pairs, table } from '../util/table.ts';
 import { compressionText } from './compression-text.ts';
 import type { Report } from './report.ts';
+import { sparseText } from './sparse.ts';
 import { accuracyText, speedText } from './speed-text.ts';
 
 export function renderReport(plan: Plan, report: Report): string {
@@ -15,6 +16,7 @@ export function renderReport(plan: Plan, report: Report): string {
     compressionText(report),
     sramHistogram(report),
     collectiveTable(plan, report),
+    sparseText(report.compression.sparse),
     routingTable(report),
     speedText(plan, report),
     accuracyText(report),

@@ -63,9 +63,14 @@ export const COMPRESS_CODES: CodeTable = {
     fix: 'Take one of those that the note lists; single weights, channels, heads, layers and experts go together, two of a kind do not.',
   },
   'compress/no-values': {
-    title: 'a measurement needs weights',
-    why: 'With --no-weights a plan is made from shapes; what weights hold is not read, so nothing can be measured or exported.',
-    fix: 'Leave out --no-weights, or --eval and --export-onnx.',
+    title: 'what was asked for needs weights',
+    why: 'With --no-weights a plan is made from shapes; what weights hold is not read, so nothing can be measured, exported or chosen by its size.',
+    fix: 'Leave out --no-weights, or --eval, --export-onnx and --prune.',
+  },
+  'compress/tiles': {
+    title: 'masks are balanced over other tiles than those of the plan',
+    why: 'For :tile, every core should hold equally many non-zeros. The plan is rehearsed before weights are pruned; with the pruned weights the search has cut some layers otherwise.',
+    fix: 'Nothing is wrong, but the fullest core holds more than the mean. --regions or --layers-per-region keep the search from moving.',
   },
   'compress/overflow': {
     title: 'weights are beyond the range of f16',
