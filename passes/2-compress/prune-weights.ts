@@ -21,6 +21,7 @@ import {
   type Pruning,
   pruneMatrix,
   structureFor,
+  type GridDim,
   type TileGrid,
 } from '../../src/compress/prune/method.ts';
 import { countOutliers, type OutlierCount, owlSparsities, wandaScores } from '../../src/compress/prune/scores.ts';
@@ -148,17 +149,23 @@ export default definePass({
   },
 });
 
-/** `layer=4.8x16` by layer. */
+/** `layer=4.8x16`, or `layer=4.8~2.4x16` for outputs that are woven from 2 runs of 4 lanes, by layer. */
 function readGrids(rules: readonly string[]): Map<string, TileGrid> {
+  const dim = (text: string): GridDim | undefined => {
+    const [, cuts, runs = '1', lanes = '1'] = /^(\d+(?:\.\d+)*)(?:~(\d+)\.(\d+))?$/.exec(text) ?? [];
+    const found = cuts && { cuts: cuts.split('.').map(Number), runs: Number(runs), lanes: Number(lanes) };
+    return found && ![...found.cuts, found.runs, found.lanes].includes(0) ? found : undefined;
+  };
   return new Map(
     rules.map((rule) => {
-      const [, layer, rows, cols] = /^(.+)=(\d+(?:\.\d+)*)x(\d+(?:\.\d+)*)$/.exec(rule) ?? [];
-      if (layer === undefined || rows === undefined || cols === undefined)
+      const equals = rule.lastIndexOf('=');
+      const [rows, cols] = rule
+        .slice(equals + 1)
+        .split('x')
+        .map(dim);
+      if (equals < 1 || rows === undefined || cols === undefined)
         fail({ code: 'compress/pattern', message: `'${rule}' is not of the form layer=4.8x16` });
-      const sizes = (text: string): number[] => text.split('.').map(Number);
-      if ([...sizes(rows), ...sizes(cols)].includes(0))
-        fail({ code: 'compress/pattern', message: `'${rule}' cuts into 0 parts` });
-      return [layer, { rows: sizes(rows), cols: sizes(cols) }];
+      return [rule.slice(0, equals), { rows, cols }];
     }),
   );
 }

@@ -24,7 +24,13 @@ export default definePass({
   preserves: ['stages'],
   numerics: 'exact',
   // regions, layersPerRegion: 0 = as many as is best; objective: latency or throughput; dense: zeros are stored like other values.
-  options: { disable: [] as readonly string[], objective: 'latency', regions: 0, layersPerRegion: 0, dense: false as boolean },
+  options: {
+    disable: [] as readonly string[],
+    objective: 'latency',
+    regions: 0,
+    layersPerRegion: 0,
+    dense: false as boolean,
+  },
   run(program, { options, count, report }) {
     const { graph, stages, target } = program;
     const { regions, layersPerRegion, dense } = options;

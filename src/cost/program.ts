@@ -230,7 +230,8 @@ function gemv(op: Extract<ComputeOp, { op: 'gemv' }>, { program, target, overhea
     const cost = stored === undefined ? productCost(product, target) : sparseCost(product, stored, target);
     return { macs: held.macs, ...cost };
   });
-  const sum = (key: 'macs' | 'multiply' | 'unpack' | 'index' | 'bound'): number => products.reduce((n, p) => n + p[key], 0);
+  const sum = (key: 'macs' | 'multiply' | 'unpack' | 'index' | 'bound'): number =>
+    products.reduce((n, p) => n + p[key], 0);
   return made(
     [
       { what: 'multiply', cycles: sum('multiply') },

@@ -57,9 +57,12 @@ export function gridsOf({ graph, stages, mapping }: Program): readonly string[] 
     const { shape, tensors, weights, weightSources } = mapping.programs[template];
     return weightSources.flatMap((source, w) => {
       const name = linears.get(held[source]);
-      const { dims } = tensors[weights[w]].layout;
+      const { dims, woven } = tensors[weights[w]].layout;
       if (name === undefined || dims.length !== 2) return [];
-      const [inputs, outputs] = dims.map((axes) => axes.map((axis) => axisSize(shape, axis)).join('.') || '1');
+      const [inputs, outputs] = dims.map((axes, d) => {
+        const cuts = axes.map((axis) => axisSize(shape, axis)).join('.') || '1';
+        return woven?.dim === d ? `${cuts}~${woven.runs}.${woven.lanes}` : cuts;
+      });
       return [`${name}=${outputs}x${inputs}`];
     });
   });

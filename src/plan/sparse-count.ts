@@ -3,14 +3,14 @@
  * constant, so that asking again costs nothing.
  */
 import { indexBytes, KINDS, LONGEST_GAP, even, runValues } from '../cost/sparse.ts';
-import { codedSections, denseTileBytes, partBounds } from '../cost/tile.ts';
+import { boundsOfDim, codedSections, denseTileBytes } from '../cost/tile.ts';
 import { type Constant, groupCount, isQuantized, reshapeConstant } from '../ir/constant.ts';
 import type { ProgramTensor, RegionShape } from '../ir/program.ts';
 import type { Density, Run, SparseKind, Sparsity } from '../ir/sparsity.ts';
 import { DTYPE_BITS } from '../ir/types.ts';
 import { readUnits } from '../tensor/codes.ts';
 import { markerOf } from './stored.ts';
-import { blocksOf } from './tiles.ts';
+import { blocksOf, wovenView } from './tiles.ts';
 
 /** Runs of inputs that n:m is looked for in: a place takes 2 or 3 bits. */
 const RUNS = [4, 8] as const;
@@ -30,19 +30,19 @@ const counted = new WeakMap<Constant, Map<string, TileCounts>>();
 
 /** Counts a matrix for a layout. */
 export function countTiles(constant: Constant, tensor: ProgramTensor, region: RegionShape): TileCounts {
-  const rows = partBounds(tensor.shape[0], tensor.layout.dims[0], region);
-  const columns = partBounds(tensor.shape[1], tensor.layout.dims[1], region);
+  const [rows, columns] = [0, 1].map((d) => boundsOfDim(tensor, d, region));
   const known = counted.get(constant) ?? new Map<string, TileCounts>();
   counted.set(constant, known);
-  const key = `${tensor.shape} ${tensor.layout.dims.map((axes) => axes.join('.'))} ${Object.values(region)}`;
+  const { dims, woven } = tensor.layout;
+  const key = `${tensor.shape} ${dims.map((axes) => axes.join('.'))} ${JSON.stringify(woven)} ${Object.values(region)}`;
   const found = known.get(key) ?? count(matrixOf(constant, tensor), rows, columns);
   known.set(key, found);
   return found;
 }
 
-/** The constant with the rows and columns of its tensor. */
-export const matrixOf = (constant: Constant, { shape }: ProgramTensor): Constant =>
-  reshapeConstant(constant, shape) ?? constant;
+/** The constant with the rows and columns of its tensor, in the order in which they are stored. */
+export const matrixOf = (constant: Constant, { shape, layout }: ProgramTensor): Constant =>
+  wovenView(reshapeConstant(constant, shape) ?? constant, layout.woven);
 
 function count(matrix: Constant, rows: readonly number[], columns: readonly number[]): TileCounts {
   const across = columns.length - 1;

@@ -90,7 +90,7 @@ export function writeTiles(
 }
 
 /** The matrix with one dim in the order that a woven layout stores it in. */
-function wovenView(matrix: Constant, woven: Woven | undefined): Constant {
+export function wovenView(matrix: Constant, woven: Woven | undefined): Constant {
   if (woven === undefined) return matrix;
   if (woven.dim === 0)
     return transposeConstant(wovenView(transposeConstant(matrix, [1, 0]), { ...woven, dim: 1 }), [1, 0]);

@@ -34,7 +34,7 @@ export function sparseFigures({ templates, stages }: Plan): SparseFigures | null
   let [all, skipped] = [0, 0];
   for (const [t, { name, program }] of templates.entries()) {
     const count = stages.filter(({ template }) => template === t).length;
-    const multiplied = new Set(program.ops.flatMap((op) => (op.op === 'gemv' ? [op.weight] : [])));
+    const multiplied = new Set(program.ops.flatMap((op) => (op.op === 'gemv' ? op.weights : [])));
     let [most, mean] = [0, 0];
     for (const at of program.weights) {
       const tensor = program.tensors[at];

@@ -15,6 +15,7 @@ import { readSparseTile } from './sparse-tile.ts';
 import { blocksOf } from './tile-blocks.ts';
 import { codedTileBytes } from './tile-sizes.ts';
 import { cutsOf } from './tile-table.ts';
+import { asWoven } from './woven.ts';
 
 export interface SparseFault {
   readonly rule: 'C1' | 'C2' | 'C3' | 'C4';
@@ -61,14 +62,20 @@ export function compareSparse(
   blob: Blob,
   tensor: ProgramTensor & { readonly sparsity: Sparsity },
   region: RegionShape,
-  constant: Constant,
+  given: Constant,
   figures: TileFigures,
 ): SparseFault | undefined {
   const { coding, dtype, shape, layout } = tensor;
-  const mismatch = coding === undefined ? denseMismatch(tensor, constant) : codingMismatch(tensor, coding, constant);
+  const mismatch = coding === undefined ? denseMismatch(tensor, given) : codingMismatch(tensor, coding, given);
   if (mismatch !== undefined) return { rule: 'C1', message: mismatch };
+  const constant = asWoven(given, layout.woven);
+  if (typeof constant === 'string') return { rule: 'C1', message: constant };
   const faults: string[] = [];
-  const [rows, cols] = shape.map((extent, d) => cutsOf(extent, layout.dims[d], region, faults));
+  const [rows, cols] = shape.map((extent, d) => {
+    // A woven dim is cut between groups of places, one of each lane.
+    const lanes = layout.woven?.dim === d ? layout.woven.lanes : 1;
+    return cutsOf(extent / lanes, layout.dims[d], region, faults).map((start) => start * lanes);
+  });
   if (faults.length > 0) return { rule: 'C2', message: faults[0] };
   const byRows = !layout.dims[1].includes('y');
   const places = placesOf(fd, blob, rows, cols, byRows);

@@ -112,6 +112,17 @@ test('tiles keep equally many, however the weights are spread and the tiles are 
   expect(new Set(kept)).toEqual(new Set([Math.round((60 * 22) / 42)]));
 });
 
+test('woven tiles keep equally many of what stands side by side', () => {
+  const weights = normalMatrix(6, 8).values;
+  const sets: Structure = { kind: 'tile', sparsity: 0.5, rows: [0, 6], cols: [0, 4, 8] };
+  // Two lanes of four: places 0, 1, 2, 3 are columns 0, 4, 1, 5.
+  const colOrder = Int32Array.of(0, 4, 1, 5, 2, 6, 3, 7);
+  const woven = { ...sets, colOrder, rowOrder: Int32Array.of(0, 1, 2, 3, 4, 5) };
+  const mask = selectMask(magnitudeScores(weights), { rows: 6, cols: 8 }, woven);
+  const kept = (columns: readonly number[]): number => mask.filter((m, i) => m === 1 && columns.includes(i % 8)).length;
+  expect([kept([0, 4, 1, 5]), kept([2, 6, 3, 7])]).toEqual([12, 12]);
+});
+
 test('Wanda weighs a weight by its input', () => {
   const scores = wandaScores(Float32Array.of(1, -2, 3, 4), { rows: 2, cols: 2 }, [10, 1]);
   expect([...scores]).toEqual([10, 2, 30, 4]);

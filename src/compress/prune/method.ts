@@ -27,10 +27,31 @@ export interface Pruning {
   readonly tile: number;
 }
 
-/** How cores cut a matrix: sizes of the axes that cut its rows and its columns, outermost first. */
+/** How cores cut a matrix. */
 export interface TileGrid {
-  readonly rows: readonly number[];
-  readonly cols: readonly number[];
+  readonly rows: GridDim;
+  readonly cols: GridDim;
+}
+export interface GridDim {
+  /** Sizes of the axes that cut the dim, outermost first. */
+  readonly cuts: readonly number[];
+  /** The dim is `runs` runs of `lanes` lanes; what is at one place of every lane stands side by side, and cuts are between those. */
+  readonly runs: number;
+  readonly lanes: number;
+}
+
+const inParts = (parts: number): GridDim => ({ cuts: [parts], runs: 1, lanes: 1 });
+
+const boundsOf = (extent: number, { cuts, lanes }: GridDim): number[] =>
+  nestedBounds(extent / lanes, cuts).map((bound) => bound * lanes);
+
+/** By place, the element that stands there. */
+function orderOf(extent: number, { runs, lanes }: GridDim): Int32Array {
+  const run = extent / runs;
+  return Int32Array.from({ length: extent }, (_, place) => {
+    const within = place % run;
+    return place - within + (within % lanes) * (run / lanes) + Math.floor(within / lanes);
+  });
 }
 
 /** Sets of a matrix that lose the same share; `grid`: its tiles on the cores, where they are known. */
@@ -47,16 +68,12 @@ export function structureFor(
     case 'n:m':
       return { kind: 'n:m', keep, of };
     case 'tile': {
-      const { rows, cols } = grid ?? {
-        rows: [Math.ceil(matrix.rows / tile)],
-        cols: [Math.ceil(matrix.columns / tile)],
-      };
-      return {
-        kind: 'tile',
-        sparsity,
-        rows: nestedBounds(matrix.rows, rows),
-        cols: nestedBounds(matrix.columns, cols),
-      };
+      const rows = grid?.rows ?? inParts(Math.ceil(matrix.rows / tile));
+      const cols = grid?.cols ?? inParts(Math.ceil(matrix.columns / tile));
+      const bounds = { rows: boundsOf(matrix.rows, rows), cols: boundsOf(matrix.columns, cols) };
+      if (rows.lanes === 1 && cols.lanes === 1) return { kind: 'tile', sparsity, ...bounds };
+      const orders = { rowOrder: orderOf(matrix.rows, rows), colOrder: orderOf(matrix.columns, cols) };
+      return { kind: 'tile', sparsity, ...bounds, ...orders };
     }
   }
 }

@@ -20,6 +20,9 @@ export type Structure =
       readonly sparsity: number;
       readonly rows: readonly number[];
       readonly cols: readonly number[];
+      /** By place in the tiles, the row and the column that stand there; absent where they stand in their order. */
+      readonly rowOrder?: Int32Array;
+      readonly colOrder?: Int32Array;
     }
   /** `keep` of every `of` adjacent inputs; a shorter run at the end loses the same share, rounded down. */
   | { readonly kind: 'n:m'; readonly keep: number; readonly of: number };
@@ -40,6 +43,8 @@ export function selectMask(scores: Float32Array, { rows, cols }: Extents, struct
   if (scores.length !== rows * cols) throw new RangeError(`${scores.length} scores for [${rows}, ${cols}]`);
   if (structure.kind !== 'n:m' && !(structure.sparsity >= 0 && structure.sparsity <= 1))
     throw new RangeError(`a sparsity of ${structure.sparsity}`);
+  if (structure.kind === 'tile' && structure.rowOrder !== undefined && structure.colOrder !== undefined)
+    return inOrder(scores, { rows, cols }, structure.rowOrder, structure.colOrder, structure);
   const mask = new Uint8Array(scores.length).fill(1);
   const select = new LowestOf(scores, mask);
   switch (structure.kind) {
@@ -72,6 +77,23 @@ export function selectMask(scores: Float32Array, { rows, cols }: Extents, struct
       break;
     }
   }
+  return mask;
+}
+
+/** The mask of tiles whose rows and columns stand in another order. */
+function inOrder(
+  scores: Float32Array,
+  extents: Extents,
+  rowOrder: Int32Array,
+  colOrder: Int32Array,
+  { sparsity, rows, cols }: Extract<Structure, { kind: 'tile' }>,
+): Uint8Array {
+  const origin = (place: number): number =>
+    rowOrder[Math.floor(place / extents.cols)] * extents.cols + colOrder[place % extents.cols];
+  const moved = scores.map((_, place) => scores[origin(place)]);
+  const mask = new Uint8Array(scores.length);
+  for (const [place, stays] of selectMask(moved, extents, { kind: 'tile', sparsity, rows, cols }).entries())
+    mask[origin(place)] = stays;
   return mask;
 }
 
