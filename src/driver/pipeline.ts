@@ -11,6 +11,7 @@ import inlineBranches from '../../passes/1-graph/inline-branches.ts';
 import liftTokens from '../../passes/1-graph/lift-tokens.ts';
 import ropeHalves from '../../passes/1-graph/rope-halves.ts';
 import splitLinears from '../../passes/1-graph/split-linears.ts';
+import pruneChannels from '../../passes/2-compress/prune-channels.ts';
 import pruneWeights from '../../passes/2-compress/prune-weights.ts';
 import quantizeWeights from '../../passes/2-compress/quantize-weights.ts';
 import quantizeCache from '../../passes/2-compress/quantize-cache.ts';
@@ -73,5 +74,5 @@ export const pipelineFor = (goal: SearchGoal, compression: readonly Step[] = [])
 
 /** Passes that change what the model computes, to make it smaller. */
 export const COMPRESSION_PASSES: ReadonlySet<string> = new Set(
-  [pruneWeights, scaleInputs, quantizeWeights, roundActivations, quantizeCache].map(({ name }) => name),
+  [pruneChannels, pruneWeights, scaleInputs, quantizeWeights, roundActivations, quantizeCache].map(({ name }) => name),
 );

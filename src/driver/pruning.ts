@@ -1,4 +1,5 @@
 /** What `--prune` means: passes that run before weights are quantized, in the order of compression.md section 6.1. */
+import pruneChannels from '../../passes/2-compress/prune-channels.ts';
 import pruneWeights from '../../passes/2-compress/prune-weights.ts';
 import { isRefused, parsePrune, PRUNE_WORDS, type Prune, type WeightPruning } from '../compress/prune/words.ts';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
@@ -81,11 +82,13 @@ export function pruningSteps(
       message: `--prune ${args.prune?.[blind]} needs inputs to look at`,
       notes: ['give a text with --calib, or prune by magnitude'],
     });
+  const parts = prunes.flatMap((prune) => partSteps(prune, args));
   const weights = prunes.find((prune) => prune.kind === 'weights');
-  if (weights === undefined) return [];
+  if (weights === undefined) return parts;
   const { structure, sparsity, keep, of, owl } = weights;
   const method = methodOf(weights, args);
   return [
+    ...parts,
     step(pruneWeights, {
       method,
       structure,
@@ -97,4 +100,23 @@ export function pruningSteps(
       ...(method === 'sparsegpt' ? formats : {}),
     }),
   ];
+}
+
+/** What changes shapes. */
+function partSteps(prune: Prune, { exclude }: CompressionArguments): readonly Step[] {
+  switch (prune.kind) {
+    case 'ffn':
+      return [step(pruneChannels, { share: prune.share, repair: prune.greedy ? 'greedy' : 'squares', exclude })];
+    case 'heads':
+    case 'depth':
+    case 'reap':
+    case 'auto':
+      return fail({
+        code: 'compress/unsupported',
+        message: `--prune ${prune.kind} is not there yet`,
+        notes: ['ffn, wanda, sparsegpt and magnitude are'],
+      });
+    case 'weights':
+      return [];
+  }
 }

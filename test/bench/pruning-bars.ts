@@ -1,4 +1,5 @@
 /** Bars B13-B15 and B25 of compression.md section 1.19: masks and structure; head and embedding dense. */
+import pruneChannels from '../../passes/2-compress/prune-channels.ts';
 import pruneWeights from '../../passes/2-compress/prune-weights.ts';
 import type { Comparison } from '../../src/eval/evaluate.ts';
 import { type Step, step } from '../../src/pass/pass.ts';
@@ -75,4 +76,29 @@ export const PRUNING_BARS: readonly PruningBar[] = [
     asked: '6.249 + 15 % of the rise',
     holds: (c) => c.perplexity <= c.dense.perplexity * (1 + 0.297 * 1.15),
   },
+  {
+    name: 'B25 zeroed',
+    what: 'ffn 12.5 %, zeroed',
+    steps: [step(pruneChannels, { share: 0.125, repair: 'none' })],
+    asked: '-',
+    holds: () => true,
+  },
+  {
+    name: 'B25',
+    what: 'ffn 12.5 %, least squares',
+    steps: [step(pruneChannels, { share: 0.125 })],
+    asked: '25 % of the log gap',
+    holds: (c, of) => recovered(of('B25 zeroed'), c) >= 0.25,
+  },
+  {
+    name: 'B25 greedy',
+    what: 'ffn 12.5 %, one by one',
+    steps: [step(pruneChannels, { share: 0.125, repair: 'greedy' })],
+    asked: '< B25',
+    holds: (c, of) => c.perplexity < of('B25').perplexity,
+  },
 ];
+
+/** Share of the logarithm of the rise that is won back. */
+const recovered = (zeroed: Comparison, { perplexity, dense }: Comparison): number =>
+  Math.log(zeroed.perplexity / perplexity) / Math.log(zeroed.perplexity / dense.perplexity);

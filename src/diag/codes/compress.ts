@@ -62,6 +62,16 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'A way of pruning is named by its method or part, how much goes, and the sets that lose alike: wanda:0.5:row.',
     fix: 'Take one of those that the note lists; single weights, channels, heads, layers and experts go together, two of a kind do not.',
   },
+  'compress/no-channels': {
+    title: 'there are no channels to take out',
+    why: 'A channel is an output of a layer that meets nothing but element by element operations until another layer reads it, and that nothing else sees. No block of the model is like that, or its weights are quantized, shared or excluded.',
+    fix: 'Prune single weights, or the model as it was before it was quantized.',
+  },
+  'compress/unsupported': {
+    title: 'the model has nothing of what should be pruned, or in a form that is not pruned yet',
+    why: 'Heads, experts and layers are found by structure. The message says what was looked for and not found.',
+    fix: 'Prune single weights (wanda, sparsegpt) or channels (ffn).',
+  },
   'compress/no-values': {
     title: 'what was asked for needs weights',
     why: 'With --no-weights a plan is made from shapes; what weights hold is not read, so nothing can be measured, exported or chosen by its size.',
