@@ -13,6 +13,7 @@ import liftTokens from './1-graph/lift-tokens.ts';
 import ropeHalves from './1-graph/rope-halves.ts';
 import splitLinears from './1-graph/split-linears.ts';
 import pruneChannels from './2-compress/prune-channels.ts';
+import pruneDepth from './2-compress/prune-depth.ts';
 import pruneWeights from './2-compress/prune-weights.ts';
 import quantizeCache from './2-compress/quantize-cache.ts';
 import roundActivations from './2-compress/round-activations.ts';
@@ -40,6 +41,7 @@ export const PASSES: PassRegistry = [
   ropeHalves,
   deadCode,
   scaleInputs,
+  pruneDepth,
   pruneChannels,
   pruneWeights,
   quantizeWeights,

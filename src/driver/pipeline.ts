@@ -12,6 +12,7 @@ import liftTokens from '../../passes/1-graph/lift-tokens.ts';
 import ropeHalves from '../../passes/1-graph/rope-halves.ts';
 import splitLinears from '../../passes/1-graph/split-linears.ts';
 import pruneChannels from '../../passes/2-compress/prune-channels.ts';
+import pruneDepth from '../../passes/2-compress/prune-depth.ts';
 import pruneWeights from '../../passes/2-compress/prune-weights.ts';
 import quantizeWeights from '../../passes/2-compress/quantize-weights.ts';
 import quantizeCache from '../../passes/2-compress/quantize-cache.ts';
@@ -74,5 +75,7 @@ export const pipelineFor = (goal: SearchGoal, compression: readonly Step[] = [])
 
 /** Passes that change what the model computes, to make it smaller. */
 export const COMPRESSION_PASSES: ReadonlySet<string> = new Set(
-  [pruneChannels, pruneWeights, scaleInputs, quantizeWeights, roundActivations, quantizeCache].map(({ name }) => name),
+  [pruneDepth, pruneChannels, pruneWeights, scaleInputs, quantizeWeights, roundActivations, quantizeCache].map(
+    ({ name }) => name,
+  ),
 );

@@ -1,6 +1,8 @@
 /** What `--prune` means: passes that run before weights are quantized, in the order of compression.md section 6.1. */
 import pruneChannels from '../../passes/2-compress/prune-channels.ts';
+import pruneDepth from '../../passes/2-compress/prune-depth.ts';
 import pruneWeights from '../../passes/2-compress/prune-weights.ts';
+import splitStages from '../../passes/3-partition/split-stages.ts';
 import { isRefused, parsePrune, PRUNE_WORDS, type Prune, type WeightPruning } from '../compress/prune/words.ts';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
 import { type Step, step } from '../pass/pass.ts';
@@ -82,7 +84,7 @@ export function pruningSteps(
       message: `--prune ${args.prune?.[blind]} needs inputs to look at`,
       notes: ['give a text with --calib, or prune by magnitude'],
     });
-  const parts = prunes.flatMap((prune) => partSteps(prune, args));
+  const parts = prunes.toSorted((a, b) => ORDER[a.kind] - ORDER[b.kind]).flatMap((prune) => partSteps(prune, args));
   const weights = prunes.find((prune) => prune.kind === 'weights');
   if (weights === undefined) return parts;
   const { structure, sparsity, keep, of, owl } = weights;
@@ -102,13 +104,17 @@ export function pruningSteps(
   ];
 }
 
+/** Layers before what is in them; single weights last. */
+const ORDER = { depth: 0, heads: 1, reap: 2, ffn: 3, weights: 4, auto: 5 } as const;
+
 /** What changes shapes. */
 function partSteps(prune: Prune, { exclude }: CompressionArguments): readonly Step[] {
   switch (prune.kind) {
     case 'ffn':
       return [step(pruneChannels, { share: prune.share, repair: prune.greedy ? 'greedy' : 'squares', exclude })];
-    case 'heads':
     case 'depth':
+      return [step(splitStages, {}), step(pruneDepth, { layers: prune.count })];
+    case 'heads':
     case 'reap':
     case 'auto':
       return fail({

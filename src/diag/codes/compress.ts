@@ -32,6 +32,11 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'A scale that leaves out the few largest activations tells the others apart more finely.',
     fix: 'Nothing is wrong. int8:static:max cuts off none of the calibration text; int8:token needs no fixed scale.',
   },
+  'compress/depth': {
+    title: 'which layers --prune depth has taken out',
+    why: 'Layers whose output is most like their input, over the calibration text, are taken to do least (block influence).',
+    fix: 'Nothing is wrong, but without training after it a model loses much by a layer: measure with --eval.',
+  },
   'compress/few-tokens': {
     title: 'the calibration text is short',
     why: 'Second moments of inputs are estimated from the tokens of the text; few tokens make poor estimates.',
