@@ -119,8 +119,11 @@ function partSteps(prune: Prune, { exclude }: CompressionArguments): readonly St
     case 'auto':
       return fail({
         code: 'compress/unsupported',
-        message: `--prune ${prune.kind} is not there yet`,
-        notes: ['ffn, wanda, sparsegpt and magnitude are'],
+        message:
+          prune.kind === 'reap'
+            ? 'experts are not taken out: mixtures of experts are run, but not placed yet'
+            : `--prune ${prune.kind} is not there yet: heads stay whole`,
+        notes: ['ffn, depth, wanda, sparsegpt and magnitude are there'],
       });
     case 'weights':
       return [];
