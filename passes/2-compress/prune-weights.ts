@@ -135,8 +135,8 @@ export default definePass({
       for (const linear of linearsOf(graph)) if (wanted(linear)) prune(linear, undefined);
       return { ...program, graph: edit.finish() };
     }
-    // Runs of columns need them in their order; by falling moment is better for all else.
-    const order = { actOrder: structure !== 'n:m', damp, block };
+    // From left to right, as SparseGPT does: on stories260K better than by falling moment (30 %: 5.85 against 5.91).
+    const order = { actOrder: false, damp, block };
     walkModel(program, calibration, {
       wanted: ({ linears }) => (linears.some(wanted) ? { moments: method === 'sparsegpt', sample: false } : undefined),
       visit: ({ linears }, { squares, moments, columns }) => {
