@@ -144,7 +144,8 @@ function follow(
 const shown = (routes: readonly string[]): string => (routes.length === 0 ? 'none' : routes.join(' then '));
 
 /**
- * A cycle of links that wait for each other, as names; undefined when there is none. A link waits for those that its
+ * A cycle of links that wait for each other, for people: cores by their places on the line, directions, colors; undefined
+ * when there is none. A link waits for those that its
  * router copies to, and the ramp into a core for the ramp out of it, where the core passes on what arrives. Messages
  * of a later step are sent when those of the earlier are in SRAM, so each step stands for itself.
  */
@@ -162,8 +163,8 @@ export function waitCycle(
     for (const { flow, sender, streams } of now)
       for (const other of streams.filter((s) => phase.flows[s] >= 0))
         links.waits(
-          `color ${colorOf(phase.flows[other])} into core ${sender}`,
-          `color ${colorOf(phase.flows[flow])} out of core ${sender}`,
+          `core ${sender} receives on color ${colorOf(phase.flows[other])}`,
+          `core ${sender} sends on color ${colorOf(phase.flows[flow])}`,
         );
     const cycle = links.cycle();
     if (cycle !== undefined) return cycle;
@@ -174,10 +175,12 @@ export function waitCycle(
 function routerWaits(line: RouterLine, flow: number, colorOf: (flow: number) => number, links: Links): void {
   const { cores, ahead, back } = line;
   const color = `color ${colorOf(flow)}`;
+  const link = (from: number, to: number): string =>
+    `${to > from ? ahead : back} from core ${from} to core ${to} on ${color}`;
   const into = (core: number, port: string): string =>
-    port === 'R' ? `${color} out of core ${core}` : `${color} ${port === back ? core - 1 : core + 1} to ${core}`;
+    port === 'R' ? `core ${core} sends on ${color}` : link(port === back ? core - 1 : core + 1, core);
   const outOf = (core: number, port: string): string =>
-    port === 'R' ? `${color} into core ${core}` : `${color} ${core} to ${port === ahead ? core + 1 : core - 1}`;
+    port === 'R' ? `core ${core} receives on ${color}` : link(core, port === ahead ? core + 1 : core - 1);
   for (let core = 0; core < cores; core++)
     for (const route of line.routes(flow, core))
       for (const port of route.slice(2)) links.waits(into(core, route[0]), outOf(core, port));

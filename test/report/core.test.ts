@@ -5,6 +5,7 @@ import type { Plan } from '../../src/plan/types.ts';
 import { type CoreProgram, coreProgram } from '../../src/report/core.ts';
 import { renderCore } from '../../src/report/core-text.ts';
 import { compileTiny } from '../plan/tiny-plan.ts';
+import { scattered, targetFile } from '../route/support.ts';
 
 let plan: Plan;
 let core: CoreProgram;
@@ -43,4 +44,27 @@ test('text', () => {
 test('a core beyond the fabric', () => {
   expect(() => coreProgram(plan, 8, 0)).toThrow(Diagnosed);
   expect(() => coreProgram(plan, 8, 0)).toThrow('core (8,0) is beyond the fabric: columns 0 .. 7, rows 0 .. 7');
+});
+
+test('a core beside the regions, a dead one, and one that its region passes over', async () => {
+  const target = targetFile({ defects: scattered(16, 16, 14), defectsForward: true }, 'mesh-16x16');
+  const placed = (await compileTiny('tiny-llama', { target, regions: 2 })).json();
+  const [dead] = placed.target.defects;
+  expect(coreProgram(placed, dead.x, dead.y)).toMatchObject({ usable: false, place: null, memory: [], programs: [] });
+  expect(renderCore(coreProgram(placed, dead.x, dead.y))).toContain('none: the core must not be used');
+  const gaps = placed.regions.flatMap((r) => [
+    ...(r.skippedColumns ?? []).map((x) => ({ x, y: r.y })),
+    ...(r.skippedRows ?? []).map((y) => ({ x: r.x, y })),
+  ]);
+  expect(gaps).not.toEqual([]);
+  const passed = coreProgram(placed, gaps[0].x, gaps[0].y);
+  expect(passed).toMatchObject({ place: null, programs: [] });
+  // It lets the collectives of its region pass, and binds no queue.
+  expect(passed.routes.filter((r) => r.flow.startsWith('flow')).length).toBeGreaterThan(0);
+  for (const { routes, input, output } of passed.routes) {
+    expect(routes.join()).not.toContain('R');
+    expect([input, output]).toEqual([null, null]);
+  }
+  const beside = { x: placed.target.width - 1, y: placed.target.height - 1 };
+  expect(coreProgram(placed, beside.x, beside.y)).toMatchObject({ place: null, programs: [] });
 });

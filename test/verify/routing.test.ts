@@ -153,7 +153,8 @@ test.each<[string, Partial<RouteClass>, string]>([
   ],
   ['a template in no class', { templates: [], phases: [] }, 'R3 class 0 has no template'],
   ['a flow that is not there', withPhase({ flows: [0, 1, 7] }), 'R3 class 0: there is no flow 7'],
-  ['no phase', { phases: [[]] }, 'R4 op 0 (all_reduce over y) needs a phase, found none'],
+  ['a flow in no phase', { phases: [[]] }, 'R3 class 0: flow 0 is in no phase'],
+  ['no phase', { flows: [], phases: [[]] }, 'R4 op 0 (all_reduce over y) needs a phase, found none'],
   [
     'a phase over another axis',
     withPhase({ axis: 'x' }),
@@ -162,7 +163,7 @@ test.each<[string, Partial<RouteClass>, string]>([
   ['a phase too many', { phases: [[PHASE, PHASE]] }, 'R4 op 0 needs no phase over y'],
   [
     'an algorithm of gathers',
-    withPhase({ algorithm: 'in-turn', flows: [0, 1] }),
+    { flows: EXAMPLE.slice(0, 2), ...withPhase({ algorithm: 'in-turn', flows: [0, 1] }) },
     'R4 op 0 (all_reduce over y) cannot be done by in-turn',
   ],
   ['other wavelets', withPhase({ wavelets: 3 }), 'R4 op 0 (all_reduce over y): 4 wavelets a core, found 3'],
@@ -259,8 +260,8 @@ test('R10: two cores that pass on to each other', () => {
   const up = [queued([1], 'R>N', null, 1), queued([0], 'S>R', 1, null)];
   const flows = EXAMPLE.map((f, i) => (i === 1 ? { ...f, runs: [...up, ...f.runs.slice(1)] } : f));
   expect(found(routed({ flows })).filter((f) => f.startsWith('R10'))).toEqual([
-    'R10 op 0 along column 0: color 3 out of core 0 -> color 3 0 to 1 -> color 3 into core 1 -> color 4 out of core 1 -> ' +
-      'color 4 1 to 0 -> color 4 into core 0 -> color 3 out of core 0',
+    'R10 op 0 along column 0: core 0 sends on color 3 -> S from core 0 to core 1 on color 3 -> core 1 receives on color 3 -> ' +
+      'core 1 sends on color 4 -> N from core 1 to core 0 on color 4 -> core 0 receives on color 4 -> core 0 sends on color 3',
   ]);
 });
 
