@@ -9,6 +9,7 @@ import type { Constant } from '../ir/constant.ts';
 import type { AttrValue, Graph, Op } from '../ir/graph.ts';
 import { id, type ValueId } from '../ir/ids.ts';
 import type { TensorType } from '../ir/types.ts';
+import { opFor } from '../ops/registry.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { constantOf } from './constants.ts';
 
@@ -56,7 +57,10 @@ export class Trace {
     outputs: readonly string[],
     run: (inputs: Readonly<Record<string, Tensor>>) => Readonly<Record<string, Tensor>>,
   ): Graph {
-    const trace = new Trace(name);
+    // What has no name gets one that begins so.
+    let own = name;
+    while ([...inputs.map((input) => input.name), ...outputs].some((taken) => taken.startsWith(`${own}/`))) own += '_';
+    const trace = new Trace(own);
     const fed = inputs.map((input) => [input.name, trace.input(input.name, input)] as const);
     const results = trace.within(() => run(Object.fromEntries(fed)));
     return inferTypes(
@@ -80,6 +84,8 @@ export class Trace {
 
   /** Writes an op down; its results have no elements. */
   op({ kind, version, origin, inputs, outputs }: Call, attrs: Readonly<Record<string, AttrValue>>): Tensor[] {
+    if (opFor(kind) === undefined)
+      fail({ code: 'onnx/unsupported-op', message: `${kind} is not supported`, node: origin.node });
     const operands = inputs.map((input) => (input === undefined ? null : this.value(input)));
     const results = Array.from({ length: outputs }, () => this.result());
     this.ops.push({ kind, version, inputs: operands, outputs: results.map((t) => this.value(t)), attrs, origin });

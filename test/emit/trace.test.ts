@@ -56,6 +56,15 @@ test('inputs passed on, and one result under two names', () => {
   everyWay(model, { x: tensor('i64', [2], [1, 5]) });
 });
 
+test('names that look like those of values without a name', () => {
+  const model = made({ 'made/1': 'f32[2]', 'made_/2': 'f32[2]' }, ['made/2', 'made/0'], (inputs) => {
+    const [sum] = op('Add', 17, [inputs['made/1'], inputs['made_/2']]);
+    const [y] = op('Neg', 17, [sum]);
+    return { 'made/2': y, 'made/0': sum };
+  });
+  everyWay(model, { 'made/1': tensor('f32', [2], [1, 2]), 'made_/2': tensor('f32', [2], [3, 5]) });
+});
+
 test('a loop feeds its body', () => {
   const model = made({ x: 'f32[2]' }, ['last', 'all'], ({ x }) => {
     const step = body(['i64[]', 'bool[]', 'f32[2]'], ['bool[]', 'f32[2]', 'f32[2]'], (_i, go, state) => {
@@ -87,6 +96,7 @@ test.each<[string, (inputs: Tensors) => Tensors, string]>([
   ['elements', ({ x }) => ({ y: tensor('f32', [2], x.data) }), 'made reads a tensor itself'],
   ['a shape', ({ x }) => ({ y: tensor('f32', x.shape, [0, 0]) }), 'made reads a tensor itself'],
   ['an output that is not given', () => ({}), 'nothing computes output y'],
+  ['an op that is none', ({ x }) => ({ y: op('Nag', 17, [x])[0] }), 'Nag is not supported'],
 ])('%s: refused, and the next call is not traced', (_what, reference, message) => {
   const run = prepare(made({ x: 'f32[2]' }, ['y'], reference));
   expect(() => run({ x: tensor('f32', [2], [1, 2]) })).toThrow(message);
