@@ -62,7 +62,7 @@ export function supportPage(): string {
 <!-- generated (npm run docs:support), do not edit -->
 
 ${counts.join(', ')}. Every op here has a shape rule and a reference kernel, which ONNX's own tests check.
-A model with an op that is not here is refused by name, with the nearest one that is.
+A model with an op that is not here is refused by name, with the nearest one that is. Values are tensors: an input that is a sequence, a map or an optional is refused as such.
 
 - **opsets**: the first version of the op's domain that is read, and the later ones whose definition differs. A model is read at
   the version it declares; an op newer than the last change is taken to be as that change left it.
