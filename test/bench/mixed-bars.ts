@@ -14,7 +14,7 @@ const FORMATS = ['int4:g32:asym', 'int8:g32:asym'] as const;
 const BITS = [4.625, 8.75] as const;
 const MOST_BITS = 5;
 /** Windows of calibration that divergence is measured on. */
-const WINDOWS = 3;
+const WINDOWS = 2;
 
 const stepOf = (overrides: readonly string[]): Step =>
   step(quantizeWeights, { format: 'keep', head: 'keep', overrides });

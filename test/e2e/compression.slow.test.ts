@@ -1,4 +1,5 @@
 /** pico compressed: plans that verify against onnxruntime, plain ONNX of every style, and the gate on perplexity. */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,24 +57,32 @@ describe('pico, compressed', () => {
     },
   );
 
-  test('the gate: a rise of perplexity beyond --max-ppl is exit 1, and says the protocol', async () => {
-    const compression = {
-      ...NO_COMPRESSION,
-      quantize: 'int2:row:signed',
+  test('the gate, as a process: a rise of perplexity beyond --max-ppl is exit 1, with codes of weights, activations, keys and values', () => {
+    const report = join(folder, 'gate.json');
+    const text = { eval: join(pico, 'eval.txt'), calib: join(pico, 'calib.txt'), tokenizer: 'bytes' };
+    const words = {
+      ...text,
+      target: 'mesh-16x16',
+      context: '64',
+      quantize: 'int3:row:sym',
       algo: 'rtn',
-      evaluate: join(pico, 'eval.txt'),
-      tokenizer: 'bytes',
-      maxPpl: 2,
+      kv: 'int8',
+      act: 'int8:token',
     };
-    const { exitCode, diagnostics } = await compile({ ...short, context: 128, compression });
-    expect(exitCode).toBe(1);
-    expect(diagnostics.at(-1)?.code).toBe('compress/max-ppl');
-    expect(diagnostics.at(-1)?.message).toMatch(
-      /^perplexity rises by \d+\.\d\d %, from 1\.\d+ to \d+\.\d+; at most 2 % is allowed$/,
+    const options = Object.entries(words).flatMap(([name, value]) => [`--${name}`, value]);
+    const script = join(import.meta.dirname, '../../src/cli.ts');
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', script, 'compile', model, ...options, '--max-ppl', '+2%', '--report', report],
+      { encoding: 'utf8' },
     );
-    expect(diagnostics.at(-1)?.notes).toEqual([
-      'measured on eval.txt: 4096 predictions in windows of 128, tokenizer bytes (128 words)',
-    ]);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/perplexity rises by \d+\.\d\d %, from 1\.\d+ to \d+\.\d+; at most 2 % is allowed/);
+    expect(stderr).toContain('measured on eval.txt: 2048 predictions in windows of 64, tokenizer bytes (128 words)');
+    expect(stderr).toContain('mesh-16x16 multiplies no 8-bit integers');
+    const { compression } = JSON.parse(readFileSync(report, 'utf8')) as { compression: Record<string, unknown> };
+    expect(compression).toMatchObject({ kv: 'int8', divergence: { predictions: 2048 } });
+    expect(compression.matrices).toHaveLength(29);
   });
 
   test('auto: where f16 does not fit, a mixed plan that does, nearer to the model than 4 bits everywhere', async () => {
