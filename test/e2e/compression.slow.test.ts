@@ -64,7 +64,7 @@ describe('pico, compressed', () => {
       ...text,
       target: 'mesh-16x16',
       context: '64',
-      quantize: 'int3:row:sym',
+      quantize: 'int2:row:signed',
       algo: 'rtn',
       kv: 'int8',
       act: 'int8:token',
