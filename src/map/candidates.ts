@@ -120,21 +120,16 @@ export class Candidates {
     const key = `${part.templates}/${held}/${limit}/${fabric.width}x${fabric.height}`;
     const known = this.fronts.get(key);
     if (known !== undefined) return known;
-    const { target, stages } = this.input;
-    const fixed = target.reservedCodeBytes + target.reservedStackBytes;
+    const { stages } = this.input;
     const counts = part.templates.map((t) => stages.stages.filter((s) => s.template === t).length);
-    const sum = (h: Held, of: readonly number[]): number =>
-      part.templates.reduce((n, t, i) => n + (h.get(t) ?? 0) * of[i], 0);
-    const most = (of: readonly number[]): number => part.held.reduce((n, h) => Math.max(n, sum(h, of)), 0);
-    const open = this.sized(part, fabric)
-      .filter(({ resident }) => fixed + most(resident) <= limit)
+    const open = this.holding(part, limit, fabric)
       .map(({ shape }): Candidate => {
         const cycles = part.templates.map((t) => this.variant(t, shape).cycles);
         return {
           shape,
           cores: shape.width * shape.height,
           cycles: cycles.reduce((n, c, i) => n + c * counts[i], 0),
-          busiest: most(cycles),
+          busiest: mostHeld(part, cycles),
         };
       })
       .sort((a, b) => a.cycles - b.cycles || a.cores - b.cores);
@@ -147,6 +142,19 @@ export class Candidates {
     }
     this.fronts.set(key, front);
     return front;
+  }
+
+  /** No region of the part has fewer cores than this, whatever else it must hold. */
+  leastCores(part: Part, limit: number, fabric: Pick<Target, 'width' | 'height'>): number {
+    const shapes = this.holding(part, limit, fabric);
+    return shapes.reduce((n, { shape }) => Math.min(n, shape.width * shape.height), Number.POSITIVE_INFINITY);
+  }
+
+  /** Shapes on which what the part's fullest region keeps is within `limit`. */
+  private holding(part: Part, limit: number, fabric: Pick<Target, 'width' | 'height'>): Sized[] {
+    const { reservedCodeBytes, reservedStackBytes } = this.input.target;
+    const room = limit - reservedCodeBytes - reservedStackBytes;
+    return this.sized(part, fabric).filter(({ resident }) => mostHeld(part, resident) <= room);
   }
 
   /** Bytes of the fullest core of the part's fullest region. */
@@ -228,6 +236,17 @@ export class Candidates {
     return Array.from({ length: common }, (_, i) => common - i).filter((g) => common % g === 0);
   }
 }
+
+/** Of a region of the part, the most that its stages come to when those of each template count `of`. */
+const mostHeld = ({ templates, held }: Part, of: readonly number[]): number =>
+  held.reduce(
+    (n, h) =>
+      Math.max(
+        n,
+        templates.reduce((m, t, i) => m + (h.get(t) ?? 0) * of[i], 0),
+      ),
+    0,
+  );
 
 /** More cores than this have nothing to hold: an element of the largest weight, or a position of a head, each. */
 const coresInUse = ({ tensors, shape }: RegionProgram): number =>

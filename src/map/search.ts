@@ -145,6 +145,9 @@ export class RegionSearch {
   ): Generator<Arrangement> {
     const { target } = this.input;
     const parts = partsOf(grouping, this.input.stages);
+    // What cannot be is not costed.
+    const least = parts.reduce((n, part) => n + part.regions * this.candidates.leastCores(part, limit, target), 0);
+    if (least > target.width * target.height) return;
     const fronts = parts.map((part) => this.candidates.front(part, limit, target));
     if (fronts.some((front) => front.length === 0)) return;
     const tried = new Set<string>();
