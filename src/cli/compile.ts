@@ -117,7 +117,7 @@ function addCompressionOptions(command: Command): void {
     .option('--algo <name>', 'rtn, mse, hqq, awq, gptq, awq+gptq (default: gptq with --calib, else hqq; int8: rtn)')
     .option(
       '--prune <what>',
-      'wanda:0.5, sparsegpt:0.5, magnitude:0.3 [:row|:tile|:layer][,owl], 2:4, wanda:2:4, ffn:0.25[,obs], heads:0.25, depth:1, reap:0.25, auto (repeatable)',
+      'wanda:0.5, sparsegpt:0.5, magnitude:0.3 [:row|:tile|:layer][,owl], 2:4, wanda:2:4, ffn:0.25[,obs], depth:1 (repeatable)',
       collect,
       none,
     )

@@ -48,7 +48,7 @@ import { algorithmOf, compressionSteps, valueSteps, wantsCompression } from './c
 import { matrixQuality } from './quality.ts';
 import { COMPRESSION_PASSES, GRAPH_STEPS, pipelineFor } from './pipeline.ts';
 import { writePlainOnnx } from './plain-onnx.ts';
-import { PLANNED_DENSE } from './pruning.ts';
+import { pruningRemarks } from './pruning.ts';
 import { fits, remediesFor, shorterContext } from './remedies.ts';
 import { balanceRemark, balancesTiles, rehearsedGrids } from './tile-grids.ts';
 
@@ -124,7 +124,7 @@ async function compiled(args: CompileArguments, effects: Effects): Promise<Answe
       code: 'compress/no-values',
       message: `${compression.evaluate === undefined ? '--export-onnx' : '--eval'} reads the weights that --no-weights leaves out`,
     });
-  if (!known.values && compression.prune !== undefined) diagnostics.push(PLANNED_DENSE);
+  diagnostics.push(...pruningRemarks(compression, known.values));
   if (compression.act !== undefined && target.macsPerCycle.i8 === undefined)
     diagnostics.push({
       code: 'compress/float-products',

@@ -3,6 +3,7 @@ import pruneChannels from '../../passes/2-compress/prune-channels.ts';
 import pruneDepth from '../../passes/2-compress/prune-depth.ts';
 import pruneWeights from '../../passes/2-compress/prune-weights.ts';
 import splitStages from '../../passes/3-partition/split-stages.ts';
+import { estimateTile } from '../cost/sparse.ts';
 import { isRefused, parsePrune, PRUNE_WORDS, type Prune, type WeightPruning } from '../compress/prune/words.ts';
 import { type Diagnostic, fail } from '../diag/diagnostic.ts';
 import { type Step, step } from '../pass/pass.ts';
@@ -60,7 +61,7 @@ export interface PruningContext {
 }
 
 /** What `--no-weights` makes of `--prune`. */
-export const PLANNED_DENSE: Diagnostic = {
+const PLANNED_DENSE: Diagnostic = {
   code: 'compress/no-values',
   severity: 'remark',
   message: '--prune chooses by the weights that --no-weights leaves out: the plan is that of the dense model',
@@ -104,6 +105,39 @@ export function pruningSteps(
   ];
 }
 
+/** What there is to say of `--prune` before anything is done. */
+export const pruningRemarks = (args: CompressionArguments, values: boolean): Diagnostic[] => [
+  ...(values || args.prune === undefined ? [] : [PLANNED_DENSE]),
+  ...sparseWarning(args),
+];
+
+/** Bits of a weight in int4 with groups of 32, scales and zero points: what half of the weights in 8 bits do not beat (compression.md section 4.2). */
+const INT4_BITS = 4.625;
+const SIDE = 128;
+
+/** Warns when the weights that are left take more room than all of them in 4 bits. */
+export function sparseWarning(args: CompressionArguments): Diagnostic[] {
+  const weights = prunesOf(args).find((prune) => prune.kind === 'weights');
+  const bits = /^(int[2-8]|fp8|mx)/.test(args.quantize ?? '')
+    ? /^(int[5-8]|fp8|mxfp8|mxint8)/.test(args.quantize ?? '')
+      ? 8
+      : 4
+    : 16;
+  if (weights === undefined || bits < 8 || args.quantize === 'auto') return [];
+  const run = weights.structure === 'n:m' ? { keep: weights.keep, of: weights.of } : null;
+  const { bytes } = estimateTile(SIDE, SIDE, bits, { share: 1 - weights.sparsity, spread: 0, run });
+  const taken = Math.min(bits, (bytes * 8) / SIDE ** 2);
+  if (taken < INT4_BITS) return [];
+  return [
+    {
+      code: 'compress/int4-wins',
+      severity: 'warning',
+      message: `${((1 - weights.sparsity) * 100).toFixed(0)} % of the weights in ${bits} bits take ${taken.toFixed(2)} bits a weight; all of them in int4 take ${INT4_BITS}, and lose less`,
+      notes: ['--quantize int4 for room; sparse weights are for models that were trained sparse'],
+    },
+  ];
+}
+
 /** Layers before what is in them; single weights last. */
 const ORDER = { depth: 0, heads: 1, reap: 2, ffn: 3, weights: 4, auto: 5 } as const;
 
@@ -119,10 +153,11 @@ function partSteps(prune: Prune, { exclude }: CompressionArguments): readonly St
     case 'auto':
       return fail({
         code: 'compress/unsupported',
-        message:
-          prune.kind === 'reap'
-            ? 'experts are not taken out: mixtures of experts are run, but not placed yet'
-            : `--prune ${prune.kind} is not there yet: heads stay whole`,
+        message: {
+          heads: 'heads stay whole: taking groups of heads out is not there yet',
+          reap: 'experts are not taken out: mixtures of experts are run, but not placed yet',
+          auto: '--prune auto is not there yet: say what goes',
+        }[prune.kind],
         notes: ['ffn, depth, wanda, sparsegpt and magnitude are there'],
       });
     case 'weights':

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { isRefused, parsePrune } from '../../src/compress/prune/words.ts';
 import { Diagnosed } from '../../src/diag/diagnostic.ts';
 import { compressionSteps } from '../../src/driver/compression-steps.ts';
+import { sparseWarning } from '../../src/driver/pruning.ts';
 import { type CompressionArguments, NO_COMPRESSION } from '../../src/driver/contract.ts';
 
 test.each([
@@ -82,6 +83,19 @@ describe('passes', () => {
     const method = (more: Partial<CompressionArguments>): unknown =>
       compressionSteps({ ...NO_COMPRESSION, ...more, prune: ['2:4'] })[0].options['method' as never];
     expect([method({}), method({ calib: 'text' })]).toEqual(['magnitude', 'sparsegpt']);
+  });
+
+  test('a warning where int4 takes less room', () => {
+    const codes = (quantize: string, prune: string): string[] =>
+      sparseWarning({ ...NO_COMPRESSION, quantize, prune: [prune] }).map(({ message }) => message);
+    expect(codes('int8', 'wanda:0.5')).toEqual([
+      '50 % of the weights in 8 bits take 5.00 bits a weight; all of them in int4 take 4.625, and lose less',
+    ]);
+    expect(codes('int8', 'wanda:0.6')).toEqual([]);
+    expect(codes('int4', 'wanda:0.5')).toEqual([]);
+    expect(codes('keep', 'wanda:0.7')).toHaveLength(1);
+    expect(codes('keep', 'wanda:0.8')).toEqual([]);
+    expect(codes('int8', 'ffn:0.5')).toEqual([]);
   });
 
   test('what looks at inputs needs a text', () => {

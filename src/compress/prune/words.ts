@@ -37,7 +37,7 @@ export interface Refused {
 }
 
 export const PRUNE_WORDS =
-  'wanda:0.5, sparsegpt:0.5, magnitude:0.3 (+ :row, :tile, :layer; + ,owl), 2:4, wanda:2:4, ffn:0.25[,obs], heads:0.25, depth:1, reap:0.25, auto';
+  'wanda:0.5, sparsegpt:0.5, magnitude:0.3 (+ :row, :tile, :layer; + ,owl), 2:4, wanda:2:4, ffn:0.25[,obs], depth:1';
 
 /** Runs of more weights than this say nothing that a share would not. */
 const LONGEST_RUN = 256;

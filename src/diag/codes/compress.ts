@@ -37,6 +37,11 @@ export const COMPRESS_CODES: CodeTable = {
     why: 'Layers whose output is most like their input, over the calibration text, are taken to do least (block influence).',
     fix: 'Nothing is wrong, but without training after it a model loses much by a layer: measure with --eval.',
   },
+  'compress/int4-wins': {
+    title: 'fewer bits would take less room than fewer weights',
+    why: 'An index and what is left of the weights take more bits than all of them in int4 with groups of 32; and at equal room, rounding loses less than one-shot pruning (compression.md section 4.2).',
+    fix: 'Take --quantize int4, or prune more; nothing is wrong with a model that was trained sparse.',
+  },
   'compress/few-tokens': {
     title: 'the calibration text is short',
     why: 'Second moments of inputs are estimated from the tokens of the text; few tokens make poor estimates.',
