@@ -23,6 +23,11 @@ export interface Target {
   readonly reservedStackBytes: number;
   /** Every buffer starts at a multiple of this. */
   readonly alignBytes: number;
+  /**
+   * Bytes after which words lie in the same banks again. Two operands are read at once at full rate where they start half of
+   * it apart; absent: the machine has no such rule.
+   */
+  readonly bankBytes?: number;
   readonly clocksGHz: readonly number[];
   /** Multiply-accumulates per cycle by operand type; a type that is absent is unpacked to f16 first. */
   readonly macsPerCycle: Readonly<Partial<Record<DType, number>>>;

@@ -9,7 +9,7 @@ import type { Graph } from '../ir/graph.ts';
 import type { RegionProgram, RegionShape } from '../ir/program.ts';
 import type { Target } from '../ir/target.ts';
 import { alignUp } from '../place/intervals.ts';
-import { mapMemory, type MemoryMap } from '../place/memory.ts';
+import { mapMemory, type MemoryMap, strideOf } from '../place/memory.ts';
 import { sidesOf } from './sides.ts';
 import { StagePlanner, type Variant } from './planner.ts';
 import { ALL_REWRITES, type MapOptions } from './rewrites.ts';
@@ -188,8 +188,9 @@ export class Candidates {
     let bytes = 0;
     for (const tensor of tensors) {
       if (tensor.role !== 'weight' && tensor.role !== 'state') continue;
-      const own = alignUp(tileBytes(tensor, shape), target.alignBytes);
-      bytes += tensor.role === 'state' ? own * mode.batch : own;
+      const own = tileBytes(tensor, shape);
+      const held = tensor.role === 'state' ? alignUp(own, target.alignBytes) * mode.batch : own;
+      bytes += alignUp(held, strideOf(target));
     }
     return bytes;
   }

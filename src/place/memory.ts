@@ -53,19 +53,25 @@ export function mapMemory(held: readonly Held[], batch: number, target: Target):
     ...held.flatMap((h, i) => residents(h, i, { batch, align: target.alignBytes, always })),
   ];
   const buffers: Buffer[] = [];
+  const stride = strideOf(target);
   let top = 0;
   // Weights before state before activations: what changes least lies lowest.
   for (const kind of ['code', 'stack', 'weight', 'kv'] as const) {
     for (const buffer of fixed.filter((b) => b.kind === kind)) {
       buffers.push({ ...buffer, offset: top });
-      top = alignUp(top + buffer.bytes, target.alignBytes);
+      top = alignUp(top + buffer.bytes, stride);
     }
   }
   const moving = held.flatMap((h, i) => transients(h, i, { start: starts[i], always }));
-  const offsets = assignOffsets(moving, target.alignBytes);
-  for (const [i, buffer] of moving.entries()) buffers.push({ ...buffer, offset: top + offsets[i] });
+  const offsets = assignOffsets(moving, stride);
+  // What a product reads beside its weights, and sums into, starts in the other banks.
+  const base = top + (target.bankBytes ?? 0) / 2;
+  for (const [i, buffer] of moving.entries()) buffers.push({ ...buffer, offset: base + offsets[i] });
   return { buffers, peakBytes: peakOf(buffers) };
 }
+
+/** Buffers start this far apart: whole words, and as the banks repeat. */
+export const strideOf = ({ alignBytes, bankBytes = 0 }: Target): number => Math.max(alignBytes, bankBytes);
 
 const peakOf = (buffers: readonly Buffer[]): number => buffers.reduce((n, b) => Math.max(n, b.offset + b.bytes), 0);
 

@@ -10,6 +10,7 @@
  * F7: code and stack are given what the target reserves
  * F8: a reduction has room for what it receives; all of it when the merge needs the statistics first
  * F9: one map per group; every buffer has a name of its own, and holds something the group has
+ * F10: where the target has banks, activations start in others than weights and state
  *
  * Names and positions as described in src/place/memory.ts, which is the format of the fact.
  */
@@ -41,6 +42,9 @@ const MOST_TOLD = 20;
 const broken = (rule: string, message: string): Diagnostic => ({ code: `verify/${rule}`, severity: 'error', message });
 const range = (b: Buffer): string => `${b.offset}..${b.offset + b.bytes}`;
 
+/** What stays: the other operand of products. */
+const RESIDENT: ReadonlySet<Buffer['kind']> = new Set(['code', 'stack', 'weight', 'kv']);
+
 function verifyAddresses(
   { buffers, peakBytes }: FittedProgram['memory']['maps'][number],
   group: number,
@@ -55,6 +59,14 @@ function verifyAddresses(
     if (b.offset % target.alignBytes !== 0)
       found.push(
         broken('F3', `group ${group}: ${b.name} at ${range(b)} does not start at a multiple of ${target.alignBytes}`),
+      );
+    const [period, own] = [target.bankBytes ?? 1, RESIDENT.has(b.kind) ? 0 : (target.bankBytes ?? 0) / 2];
+    if (b.offset % period !== own)
+      found.push(
+        broken(
+          'F10',
+          `group ${group}: ${b.name} at ${range(b)} starts at ${b.offset % period} of ${period} bytes, not ${own}`,
+        ),
       );
     top = Math.max(top, b.offset + b.bytes);
   }

@@ -65,6 +65,7 @@ export const RULES: readonly RuleFamily[] = [
       F7: 'code and stack are given what the target reserves',
       F8: 'a reduction has room for what it receives; all of it when the merge needs the statistics first',
       F9: 'one map per group; every buffer has a name of its own, and holds something the group has',
+      F10: 'where the target has banks, activations start in others than weights and state',
     },
   },
   {

@@ -20,16 +20,24 @@ describe('memory map', () => {
       ['0.0:2 down', 'weight', 20560, 80, [0, 5]],
       ['0.1:1 up', 'weight', 20640, 80, [0, 5]],
       ['0.1:2 down', 'weight', 20720, 80, [0, 5]],
-      ['0:0 x', 'activation', 20860, 8, [0, 5]],
-      ['0:3 h/partial', 'activation', 20800, 20, [0, 1]],
-      ['0:4 h', 'activation', 20820, 20, [1, 2]],
-      ['0:5 relu', 'activation', 20800, 20, [2, 3]],
-      ['0:6 y/partial', 'activation', 20820, 8, [3, 4]],
-      ['0:7 y', 'activation', 20800, 8, [4, 5]],
-      ['0:op1 receive', 'receive', 20840, 20, [1, 1]],
-      ['0:op4 receive', 'receive', 20808, 8, [4, 4]],
+      ['0:0 x', 'activation', 20804, 8, [0, 5]],
+      ['0:3 h/partial', 'activation', 20812, 20, [0, 1]],
+      ['0:4 h', 'activation', 20836, 20, [1, 2]],
+      ['0:5 relu', 'activation', 20812, 20, [2, 3]],
+      ['0:6 y/partial', 'activation', 20836, 8, [3, 4]],
+      ['0:7 y', 'activation', 20812, 8, [4, 5]],
+      ['0:op1 receive', 'receive', 20860, 20, [1, 1]],
+      ['0:op4 receive', 'receive', 20820, 8, [4, 4]],
     ]);
-    expect(map.peakBytes).toBe(20868);
+    expect(map.peakBytes).toBe(20880);
+  });
+  test('activations start in other banks than weights, where the target has banks', () => {
+    const held = [{ program: mlp(shape, 12, 40), stageCount: 2 }];
+    const residue = (map: ReturnType<typeof mapMemory>, period: number) =>
+      new Set(map.buffers.map((b) => `${b.kind === 'activation' || b.kind === 'receive'} ${b.offset % period}`));
+    expect(residue(mapMemory(held, 1, target), 8)).toEqual(new Set(['false 0', 'true 4']));
+    const { bankBytes: _none, ...without } = target;
+    expect(residue(mapMemory(held, 1, without), 4)).toEqual(new Set(['false 0', 'true 0']));
   });
   test('state once per sequence, cyclic rows on the fullest core', () => {
     const program = attention(shape, 4, 2, 16, 64);

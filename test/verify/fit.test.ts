@@ -101,6 +101,12 @@ describe('fit invariants', () => {
     expect(rules(found((map) => ({ ...extra('9:9 ghost')(map), peakBytes: 48_000 })))).toEqual(['F9']);
     expect(rules(found((map) => ({ ...extra('code')(map), peakBytes: 48_000 })))).toContain('F9');
   });
+  test('F10: activations in other banks than what stays', () => {
+    expect(rules(found(edit('0:7 y', (b) => ({ offset: b.offset + 4 }))))).toContain('F10');
+    expect(found(edit('0.0:1 up', (b) => ({ offset: b.offset + 4 })))).toContainEqual(
+      expect.stringMatching(/^verify\/F10 group 0: 0\.0:1 up at .* starts at 4 of 8 bytes, not 0$/),
+    );
+  });
 });
 
 test('counted tiles are the closed form of the cost model', () => {

@@ -12,6 +12,11 @@ export const ROUTE_CODES: CodeTable = {
     why: 'Flows that meet at a core at the same time need different colors: those of one collective, and those that carry values in and out of regions. The message says how many are needed, how many there are, and how many are missing.',
     fix: 'List more colors in the target file if the machine has them; some algorithms need colors that can be switched.',
   },
+  'route/copies': {
+    title: 'the host reaches the first copy of the model only',
+    why: 'With --objective throughput the fabric holds copies of the model. Routes inside and between the regions of a copy are those of the first one, shifted; values of the host would have to cross other copies to reach those in the middle, and no colors are kept for that yet.',
+    fix: 'Take the throughput as that of the regions; a plan without --objective throughput has all its routes.',
+  },
   'route/queues': {
     title: 'the target has too few queues',
     why: 'A core binds a queue to each color that it receives from, or sends on, at the same time. The most modest algorithm still needs the number that the message names.',
