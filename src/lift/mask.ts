@@ -6,7 +6,7 @@ import type { Graph } from '../ir/graph.ts';
 import type { ValueId } from '../ir/ids.ts';
 import type { DType } from '../ir/types.ts';
 import { CODE_OF } from '../onnx/dtype-codes.ts';
-import { broadcastShapes } from '../ops/support/broadcast.ts';
+import { broadcastShapes, broadcastNumbers } from '../ops/support/broadcast.ts';
 import type { Scores } from './attention.ts';
 import { broadcastIndex } from './form.ts';
 import type { Lifter } from './lifter.ts';
@@ -87,7 +87,8 @@ function reachAt(far: Probe, { masks, queries, keys }: Pick<Scores, 'masks' | 'q
   const { sequence, past } = far.size;
   if (past > 0 && keys === queries) return undefined; // only the keys of this call
   const total = past + sequence;
-  const lead = masks[0].shape?.slice(0, -2) ?? [];
+  // Heads that share a mask are one row.
+  const lead = broadcastNumbers(...masks.map((m) => far.tensor(m.value).shape.slice(0, -2)));
   const [first, last] = [0, sequence - 1].map((query) => allowedAt(far, masks, [...lead, total], query));
   if (first === undefined || last === undefined) return undefined;
   const causal = first[total - 1] === 0;

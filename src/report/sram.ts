@@ -14,6 +14,9 @@ export function sramHistogram({ regions, memory, target }: Plan): Histogram {
   return bins;
 }
 
+/** Nobody asks further: tables of fewer positions than this are already beyond any core. */
+const LONGEST = 2 ** 30;
+
 /** Largest context for which every region of the plan still fits as it is; null where there is no KV cache. */
 export function maxContextOf(plan: Plan): number | null {
   const { templates, stages, regions, mode, target } = plan;
@@ -33,10 +36,16 @@ export function maxContextOf(plan: Plan): number | null {
       return mapMemory(held, mode.batch, target).peakBytes <= target.sramBytes;
     });
   let low = mode.context;
-  let high = low;
-  while (fits(high * 2) && high < 2 ** 30) high *= 2;
-  low = high;
-  for (let step = high; step >= 1; step = Math.floor(step / 2))
-    if (low + step < 2 ** 31 && fits(low + step)) low += step;
+  while (fits(low * 2)) {
+    low *= 2;
+    if (low >= LONGEST) return low;
+  }
+  // `low` fits, `high` does not.
+  let high = low * 2;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
   return low;
 }

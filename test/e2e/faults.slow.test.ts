@@ -112,7 +112,7 @@ describe('verify', () => {
           name,
           program: {
             ...program,
-            ops: program.ops.map((op) => (op.op === 'attend' ? { ...op, scale: op.scale * 1.01 } : op)),
+            ops: program.ops.map((op) => (op.op === 'rope' ? { ...op, interleaved: !op.interleaved } : op)),
           },
         }));
       },
