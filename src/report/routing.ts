@@ -86,16 +86,20 @@ function fullest(region: Region, inside: readonly ColoredRun[], pinned: readonly
     rows,
     runs.map((run, i) => (i < inside.length ? numbersOf(run.rows).map((r) => rows[r]) : numbersOf(run.rows))),
   );
+  const inRow = rowKinds.map((r) => {
+    const holds = new Uint8Array(runs.length);
+    for (const i of r.runs) holds[i] = 1;
+    return holds;
+  });
+  const [ofColor, ofInput, ofOutput] = [distinct(runs, 'color'), distinct(runs, 'input'), distinct(runs, 'output')];
   let use: Use = { colors: 0, input: 0, output: 0, core: { x: columns[0], y: rows[0] } };
   for (const c of columnKinds) {
-    for (const r of rowKinds) {
-      const here = runs.filter((_, i) => c.has(i) && r.has(i));
-      const count = (list: readonly (number | null)[]): number => new Set(list.filter((n) => n !== null)).size;
-      const colors = count(here.map((run) => run.color));
+    for (const [k, r] of rowKinds.entries()) {
+      const colors = ofColor(c.runs, inRow[k]);
       use = {
         colors: Math.max(use.colors, colors),
-        input: Math.max(use.input, count(here.map((run) => run.input))),
-        output: Math.max(use.output, count(here.map((run) => run.output))),
+        input: Math.max(use.input, ofInput(c.runs, inRow[k])),
+        output: Math.max(use.output, ofOutput(c.runs, inRow[k])),
         core: colors > use.colors ? { x: c.first, y: r.first } : use.core,
       };
     }
@@ -103,10 +107,28 @@ function fullest(region: Region, inside: readonly ColoredRun[], pinned: readonly
   return use;
 }
 
+/** Counts different values of `key` among those of `list` that `holds` marks; made for being asked very often. */
+function distinct(runs: readonly ColoredRun[], key: 'color' | 'input' | 'output') {
+  const values = Int32Array.from(runs, (run) => run[key] ?? -1);
+  const seen = new Int32Array(values.reduce((a, b) => Math.max(a, b), 0) + 1);
+  let asked = 0;
+  return (list: readonly number[], holds: Uint8Array): number => {
+    asked++;
+    let count = 0;
+    for (const i of list) {
+      const value = values[i];
+      if (holds[i] === 0 || value < 0 || seen[value] === asked) continue;
+      seen[value] = asked;
+      count++;
+    }
+    return count;
+  };
+}
+
 interface Kind {
   readonly first: number;
-  /** Whether the run of this index holds it. */
-  has(run: number): boolean;
+  /** Indices of the runs that hold it, ascending. */
+  readonly runs: readonly number[];
 }
 
 function kinds(numbers: readonly number[], runs: readonly (readonly number[])[]): Kind[] {
@@ -115,9 +137,7 @@ function kinds(numbers: readonly number[], runs: readonly (readonly number[])[])
   const found = new Map<string, Kind>();
   for (const [first, list] of held) {
     const key = list.join();
-    if (found.has(key)) continue;
-    const own = new Set(list);
-    found.set(key, { first, has: (run) => own.has(run) });
+    if (!found.has(key)) found.set(key, { first, runs: list });
   }
   return [...found.values()];
 }
