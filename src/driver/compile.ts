@@ -11,12 +11,11 @@ import { importOnnx } from '../frontend/import.ts';
 import { inferTypes } from '../frontend/infer.ts';
 import { isQuantized } from '../ir/constant.ts';
 import { symbolsOf } from '../ir/dim.ts';
-import type { Fact, Program, With } from '../ir/facts.ts';
+import type { Program } from '../ir/facts.ts';
 import type { Graph } from '../ir/graph.ts';
 import type { SearchGoal } from '../map/search.ts';
 import { openModel } from '../onnx/reader.ts';
 import { writeModel } from '../onnx/writer.ts';
-import { opFor } from '../ops/registry.ts';
 import { checkPassNames, observersFor } from '../pass/flags.ts';
 import { compareNumerics } from '../pass/numerics.ts';
 import { type Observer, QUIET, type RunOptions, runPasses, verifyWith } from '../pass/manager.ts';
@@ -32,13 +31,6 @@ import { renderReport } from '../report/text.ts';
 import { loadTarget } from '../target/load.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { writeFileAtomic, writeFolderAtomic } from '../util/files.ts';
-import type { Fault } from '../verify/fault.ts';
-import { verifyFit } from '../verify/fit.ts';
-import { verifyGraph } from '../verify/graph.ts';
-import { verifyPlacement } from '../verify/placement.ts';
-import { valuesOf } from '../verify/routed.ts';
-import { verifyRouting } from '../verify/routing.ts';
-import { verifyTime } from '../verify/time.ts';
 import { packageVersion } from '../util/version.ts';
 import { writeExecutor } from './emit.ts';
 import { chooseFormats } from './auto-formats.ts';
@@ -51,6 +43,7 @@ import { writePlainOnnx } from './plain-onnx.ts';
 import { pruningRemarks } from './pruning.ts';
 import { fits, remediesFor, shorterContext } from './remedies.ts';
 import { balanceRemark, balancesTiles, rehearsedGrids } from './tile-grids.ts';
+import { verifiers } from './verifiers.ts';
 
 /** A context that is chosen, not asked for, is at least this long. */
 const MIN_CONTEXT = 32;
@@ -316,7 +309,7 @@ function runPipeline(
     seed,
     limit: flags.bisectLimit ?? Number.POSITIVE_INFINITY,
     skip: flags.skip,
-    verify: flags.verifyEach ? verifyWith(VERIFIERS) : () => [],
+    verify: flags.verifyEach ? verifyWith(verifiers()) : () => [],
     observers: [keep, ...observers, ({ index }) => effects.progress.update(index + 1, steps.length, 'passes')],
     report: (d) => diagnostics.push(d),
     now: effects.now,
@@ -371,30 +364,5 @@ async function writePlan(output: string, draft: Draft, graph: Graph, writing: Wr
   });
   return plan;
 }
-
-const GRAPH_RULES = { since: (kind: string): readonly number[] | undefined => opFor(kind)?.since };
-
-/** Recomputed after every pass, by code that shares nothing with the passes. Facts that are not there yet are not verified. */
-const VERIFIERS: readonly ((program: Program) => readonly Fault[])[] = [
-  (p) => verifyGraph(p.graph, GRAPH_RULES),
-  (p) => (hasFacts(p, ['stages', 'mapping', 'placement']) ? verifyPlacement(p).map(asFault) : []),
-  (p) => (hasFacts(p, ['stages', 'mapping', 'placement', 'memory']) ? verifyFit(p).map(asFault) : []),
-  (p) =>
-    hasFacts(p, ['stages', 'mapping', 'placement', 'routing'])
-      ? verifyRouting({ ...p, values: valuesOf(p) }).map(asFault)
-      : [],
-  (p) =>
-    hasFacts(p, ['stages', 'mapping', 'placement', 'routing', 'schedule'])
-      ? verifyTime({ ...p, values: valuesOf(p) }).map(asFault)
-      : [],
-];
-
-const hasFacts = <F extends Fact>(p: Program, facts: readonly F[]): p is With<F> =>
-  facts.every((f) => p[f] !== undefined);
-
-const asFault = ({ code, message, where }: Diagnostic): Fault => ({
-  rule: code.replace('verify/', ''),
-  message: where === undefined ? message : `${message} (${where})`,
-});
 
 const generator = (): string => `wafc ${packageVersion()}`;

@@ -25,6 +25,13 @@ import { verifyTransports } from './transports.ts';
 
 /** Everything that is wrong with the routes; empty when they hold. */
 export function verifyRouting(program: RoutedProgram): Diagnostic[] {
+  const found = verifyRoutes(program);
+  // What follows walks the routes, which must be routes for that.
+  return found.length > 0 ? found : verifyTransports(program);
+}
+
+/** All rules but those of what enters, crosses and leaves the fabric. */
+export function verifyRoutes(program: RoutedProgram): Diagnostic[] {
   const { target, mapping, routing } = program;
   const found = [
     ...verifyFlows(routing.flows, { width: target.width, height: target.height, target, what: 'transports' }),
@@ -37,8 +44,7 @@ export function verifyRouting(program: RoutedProgram): Diagnostic[] {
     found.push(...verifyFlows(routes.flows, { width, height, target, what: `class ${k}` }));
   }
   if (found.length > 0) return found;
-  for (const [k, routes] of routing.classes.entries()) found.push(...verifyClass(program, k, routes));
-  return [...found, ...verifyTransports(program)];
+  return routing.classes.flatMap((routes, k) => verifyClass(program, k, routes));
 }
 
 interface Rectangle {
