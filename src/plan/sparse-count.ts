@@ -6,6 +6,7 @@ import { indexBytes, KINDS, LONGEST_GAP, even, runValues } from '../cost/sparse.
 import { boundsOfDim, codedSections, denseTileBytes } from '../cost/tile.ts';
 import { type Constant, groupCount, isQuantized, reshapeConstant } from '../ir/constant.ts';
 import type { ProgramTensor, RegionShape } from '../ir/program.ts';
+import { isOpaque } from '../ir/sources.ts';
 import type { Density, Run, SparseKind, Sparsity } from '../ir/sparsity.ts';
 import { DTYPE_BITS } from '../ir/types.ts';
 import { readUnits } from '../tensor/codes.ts';
@@ -257,6 +258,14 @@ function sample(constant: Constant): Sampled {
   return result;
 }
 
-/** Whether zeros of a constant can be left out: a matrix of whole bytes, or of codes. */
+/** Whether zeros of a constant can be left out: a matrix of whole bytes, or of codes, whose contents are known. */
 export const mayBeSparse = (c: Constant): boolean =>
-  c.shape.length === 2 && c.shape.every((n) => n > 0) && (isQuantized(c) || DTYPE_BITS[c.stored] >= 8);
+  c.shape.length === 2 && c.shape.every((n) => n > 0) && (isQuantized(c) || DTYPE_BITS[c.stored] >= 8) && canBeRead(c);
+
+/** Whether the elements are there, and what turns codes into values: a model may be planned by its shapes. */
+function canBeRead({ source, quantization }: Constant): boolean {
+  if (isOpaque(source)) return false;
+  if (quantization === undefined) return true;
+  const { scales, zeros } = quantization;
+  return canBeRead(scales) && (typeof zeros === 'number' || canBeRead(zeros));
+}

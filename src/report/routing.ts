@@ -91,15 +91,16 @@ function fullest(region: Region, inside: readonly ColoredRun[], pinned: readonly
     for (const i of r.runs) holds[i] = 1;
     return holds;
   });
-  const [ofColor, ofInput, ofOutput] = [distinct(runs, 'color'), distinct(runs, 'input'), distinct(runs, 'output')];
+  const counters = [distinct(runs, 'color'), distinct(runs, 'input'), distinct(runs, 'output')] as const;
   let use: Use = { colors: 0, input: 0, output: 0, core: { x: columns[0], y: rows[0] } };
   for (const c of columnKinds) {
     for (const [k, r] of rowKinds.entries()) {
-      const colors = ofColor(c.runs, inRow[k]);
+      const here = c.runs.filter((i) => inRow[k][i] === 1);
+      const [colors, input, output] = counters.map((count) => count(here));
       use = {
         colors: Math.max(use.colors, colors),
-        input: Math.max(use.input, ofInput(c.runs, inRow[k])),
-        output: Math.max(use.output, ofOutput(c.runs, inRow[k])),
+        input: Math.max(use.input, input),
+        output: Math.max(use.output, output),
         core: colors > use.colors ? { x: c.first, y: r.first } : use.core,
       };
     }
@@ -107,17 +108,17 @@ function fullest(region: Region, inside: readonly ColoredRun[], pinned: readonly
   return use;
 }
 
-/** Counts different values of `key` among those of `list` that `holds` marks; made for being asked very often. */
+/** Counts different values of `key` among runs; made for being asked very often. */
 function distinct(runs: readonly ColoredRun[], key: 'color' | 'input' | 'output') {
   const values = Int32Array.from(runs, (run) => run[key] ?? -1);
   const seen = new Int32Array(values.reduce((a, b) => Math.max(a, b), 0) + 1);
   let asked = 0;
-  return (list: readonly number[], holds: Uint8Array): number => {
+  return (list: readonly number[]): number => {
     asked++;
     let count = 0;
     for (const i of list) {
       const value = values[i];
-      if (holds[i] === 0 || value < 0 || seen[value] === asked) continue;
+      if (value < 0 || seen[value] === asked) continue;
       seen[value] = asked;
       count++;
     }
